@@ -1,0 +1,19 @@
+//! What every room names: units, secrets, algorithms, claim paths, names, reason codes.
+//!
+//! Row 0: imports nothing of the project. Nothing here does I/O or reads a clock.
+
+mod algorithm;
+mod claim_path;
+mod name;
+mod reason;
+mod secret;
+mod text;
+mod unit;
+
+pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
+pub use claim_path::{ClaimPath, InvalidClaimPath};
+pub use name::{ProviderName, RouteName, UpstreamName};
+pub use reason::ReasonCode;
+pub use secret::Secret;
+pub use text::ShortText;
+pub use unit::{ByteSize, InvalidUnit, parse_duration};

@@ -1,0 +1,402 @@
+//! The checked file: what the program needs, in types that can't be wrong.
+//!
+//! Everything here was validated by the readers beside this file: names refer to things that exist
+//! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
+//! limits are within range.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+
+use crate::base::{
+    Algorithm, AlgorithmSet, ByteSize, ClaimPath, ProviderName, RouteName, Secret, UpstreamName,
+};
+
+/// One valid `gateway.yaml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file itself, for messages.
+    pub file: PathBuf,
+    /// Make what is missing at start; only with listeners on loopback.
+    pub development: bool,
+    /// `server:`.
+    pub server: Server,
+    /// `admin:`; without it there is no admin listener.
+    pub admin: Option<Admin>,
+    /// `providers:`, in the order of the file.
+    pub providers: Vec<Provider>,
+    /// `issuer:`; without it Tollgate issues no tokens.
+    pub issuer: Option<Issuer>,
+    /// `upstreams:`, in the order of the file, then those that routes name by URL.
+    pub upstreams: Vec<Upstream>,
+    /// `routes:`, in the order of the file.
+    pub routes: Vec<Route>,
+    /// `state.directory`, by default `data` beside the file.
+    pub state_directory: PathBuf,
+    /// `observability:`.
+    pub observability: Observability,
+    /// What is allowed but deserves a word, e.g. `audiences: any`. Printed at start and by `check`.
+    pub warnings: Vec<Warning>,
+}
+
+/// A remark on a valid file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Line and column of what it is about, from 1.
+    pub place: (usize, usize),
+    /// The path of the key, e.g. `providers.legacy.audiences`.
+    pub path: String,
+    /// What to think of.
+    pub message: String,
+}
+
+/// `server:`: how clients reach Tollgate.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    /// `auto` is one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long requests in flight may take to end after a stop was asked for.
+    pub shutdown_grace: Duration,
+    /// `limits:`.
+    pub limits: Limits,
+}
+
+/// One of `server.listeners`.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where it listens; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Without it the listener speaks plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// `tls:` of a listener.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// At least one; chosen by SNI, the first is the default.
+    pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub minimum_version: TlsVersion,
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Debug, Clone)]
+pub struct CertificateFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// `server.limits`: what one client may ask of the gateway.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The request line and all header fields together; default 32KiB.
+    pub request_head: ByteSize,
+    /// How many header fields; default 100.
+    pub request_headers: usize,
+    /// The longest request body; default 16MiB.
+    pub request_body: ByteSize,
+    /// From the first byte of a head to its last; default 10s.
+    pub header_read_timeout: Duration,
+    /// From accept to the end of the TLS handshake; default 10s.
+    pub tls_handshake_timeout: Duration,
+    /// How long a connection may lie idle between requests, or stall in the midst of one; default 75s.
+    pub idle_timeout: Duration,
+    /// HTTP/2 streams of one connection at once; default 100.
+    pub concurrent_streams: u32,
+    /// Open client connections of all workers together; default 20000.
+    pub connections: usize,
+}
+
+/// `admin:`: metrics and health, apart from the traffic.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where it listens; default `127.0.0.1:9900`.
+    pub address: SocketAddr,
+}
+
+/// One of `providers:`: a party whose tokens are taken.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its key in the file.
+    pub name: ProviderName,
+    /// The `iss` of its tokens.
+    pub issuer: IssuerRule,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// The algorithms that its tokens may name; never empty, of the family of its keys where that is known.
+    pub algorithms: AlgorithmSet,
+    /// Whom its tokens must be meant for.
+    pub audiences: Audiences,
+    /// How far clocks may differ, for `exp`, `nbf` and `iat`; default 0s for own keys, else 30s.
+    pub leeway: Duration,
+    /// Claims that must be there.
+    pub required_claims: Vec<ClaimPath>,
+    /// The value that the claim `token_type` must have: `access` for own keys, and by `token_type: access` for
+    /// SimpleJWT's tokens. `None`: may be absent, but not `refresh`.
+    pub token_type: Option<String>,
+}
+
+/// Which `iss` is a provider's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerRule {
+    /// This text, compared byte by byte.
+    Exactly(String),
+    /// `issuer: any`: whatever the token says, or nothing.
+    Any,
+}
+
+/// Which `aud` a provider's tokens must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audiences {
+    /// `audiences: any`, or nothing said for the gateway's own keys: `aud` is not looked at.
+    Any,
+    /// At least one of these.
+    OneOf(Vec<String>),
+}
+
+/// `keys:` of a provider.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// `own: true`: the issuer's key ring, or its `signing_key`.
+    Own,
+    /// `pem_file:` one public key or certificate.
+    PemFile(PathBuf),
+    /// `jwks_file:` a JWK set.
+    JwksFile(PathBuf),
+    /// `secret:` a shared secret for HMAC.
+    Secret(Secret),
+}
+
+/// `issuer:`: the built-in token endpoints.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Whose behaviour it has where the two differ.
+    pub compatibility: Compatibility,
+    /// `sqlite://PATH`: users, sessions, blacklist.
+    pub store: PathBuf,
+    /// Where the endpoints are.
+    pub paths: TokenPaths,
+    /// `exp - iat` of an access token; default 5m.
+    pub access_token_lifetime: Duration,
+    /// `exp - iat` of a refresh token; default 1d.
+    pub refresh_token_lifetime: Duration,
+    /// A refresh answers with a new refresh token too; default true, SimpleJWT's false.
+    pub rotate_refresh_tokens: bool,
+    /// The rotated token is refused from then on; default true, SimpleJWT's false.
+    pub blacklist_after_rotation: bool,
+    /// What tokens are signed with; default ES256, SimpleJWT's HS256.
+    pub algorithm: Algorithm,
+    /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
+    pub signing_key: Option<Secret>,
+    /// Folder of the key ring; default `keys` below `state.directory`.
+    pub key_ring: PathBuf,
+    /// Claims added to each user's tokens, in the order of the file.
+    pub claims: Vec<(String, ClaimSource)>,
+    /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
+    pub issuer: Option<String>,
+    /// `aud` of the tokens: the audiences of the provider with own keys.
+    pub audiences: Vec<String>,
+    /// How far clocks may differ when a refresh token is read: the leeway of the provider with own keys.
+    pub leeway: Duration,
+}
+
+/// `compatibility:` of the issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compatibility {
+    /// Tollgate's own, safer where the two differ.
+    Tollgate,
+    /// djangorestframework-simplejwt to the letter.
+    SimpleJwt,
+}
+
+/// `paths:` of the issuer, each absolute.
+#[derive(Debug, Clone)]
+pub struct TokenPaths {
+    /// Log in; default `/api/token/`.
+    pub obtain: String,
+    /// Trade a refresh token; default `/api/token/refresh/`.
+    pub refresh: String,
+    /// Ask whether a token is good; default `/api/token/verify/`.
+    pub verify: String,
+    /// End a refresh token; default `/api/token/blacklist/`.
+    pub blacklist: String,
+}
+
+/// Where the value of an added claim comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimSource {
+    /// `{ from: username }`.
+    Username,
+    /// `{ from: email }`.
+    Email,
+    /// `{ from: roles }`: names joined by blanks, as a scope is written.
+    Roles,
+    /// `{ value: … }`: this text.
+    Constant(String),
+}
+
+/// One of `upstreams:`.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its key in the file, or the URL.
+    pub name: UpstreamName,
+    /// Where requests go.
+    pub target: UpstreamTarget,
+    /// `timeouts:`.
+    pub timeouts: UpstreamTimeouts,
+    /// `host:` replaces `Host` as received.
+    pub host: Option<HeaderValue>,
+}
+
+/// What answers for an upstream.
+#[derive(Debug, Clone)]
+pub enum UpstreamTarget {
+    /// `endpoints: [http://HOST:PORT]`.
+    Http {
+        /// A name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `builtin: echo`: shows the request that it got.
+    Echo,
+}
+
+/// `timeouts:` of an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamTimeouts {
+    /// To a connection; default 2s.
+    pub connect: Duration,
+    /// From the request's last byte to the answer's head; default 30s.
+    pub response: Duration,
+    /// Between two pieces of a body, and for a connection without work; default 60s.
+    pub idle: Duration,
+}
+
+/// One of `routes:`.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `name`, or `routes[3]` where none is given.
+    pub name: RouteName,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods; empty: all. HEAD goes with GET.
+    pub methods: Vec<Method>,
+    /// Who may pass.
+    pub auth: RouteAuth,
+    /// What the upstream learns of the caller.
+    pub identity: Identity,
+    /// Bytes in a path that are refused unless named here.
+    pub allow_in_path: AllowInPath,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+}
+
+/// `match.host` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// No host said: all.
+    Any,
+    /// This name, lower case, without port.
+    Exact(String),
+    /// `*.example.com` as `example.com`: one label or more before it.
+    Suffix(String),
+}
+
+/// `match.path` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// `/api/*` as `/api`: that path and all below it, on segment borders; `/*` as the empty text.
+    Prefix(String),
+}
+
+/// `auth:` of a route.
+#[derive(Debug, Clone)]
+pub enum RouteAuth {
+    /// `auth: none`: open to all.
+    Public,
+    /// A token of one of these providers (indices into [`Config::providers`], at least one).
+    Required {
+        /// Any of these.
+        providers: Vec<usize>,
+    },
+}
+
+/// `identity:` of a route.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Headers in the order of the file, or the default set.
+    pub headers: Vec<IdentityHeader>,
+    /// Whether the token itself goes to the upstream.
+    pub token: TokenForwarding,
+}
+
+/// One header that tells the upstream about the caller.
+#[derive(Debug, Clone)]
+pub struct IdentityHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// Where its value comes from.
+    pub source: IdentitySource,
+    /// Absent claim: `true` leaves the header out, `false` refuses the request (403).
+    pub optional: bool,
+}
+
+/// Where an identity header's value comes from.
+#[derive(Debug, Clone)]
+pub enum IdentitySource {
+    /// The first of these claims that is there.
+    Claims(Vec<ClaimPath>),
+    /// The issuer configured for the provider whose key verified the token.
+    ConfiguredIssuer,
+}
+
+/// `identity.token` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenForwarding {
+    /// `forward`: the upstream gets `Authorization` as it came.
+    Forward,
+    /// `remove`: it does not (default).
+    Remove,
+}
+
+/// `allow_in_path` of a route: what is let through, left as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllowInPath {
+    /// `encoded_slash`: `%2F`, and raw or encoded backslashes.
+    pub encoded_slash: bool,
+    /// `double_encoding`: `%25` before two hex digits.
+    pub double_encoding: bool,
+    /// `parameters`: `;` in a segment.
+    pub parameters: bool,
+}
+
+/// `observability:`.
+#[derive(Debug, Clone)]
+pub struct Observability {
+    /// `access_log.to`: one JSON line a request, on standard output unless `off`.
+    pub access_log: bool,
+}

@@ -1,0 +1,7 @@
+//! Tollgate: an API gateway that enforces JSON Web Tokens and can issue them.
+//!
+//! Each folder is one idea and imports only from rows below its own; `ARCHITECTURE.md` draws the rows and
+//! `tests/rows.rs` keeps them.
+
+pub mod base;
+pub mod config;
