@@ -8,6 +8,7 @@ mod name;
 mod reason;
 mod secret;
 mod text;
+mod time;
 mod unit;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
@@ -16,4 +17,5 @@ pub use name::{ProviderName, RouteName, UpstreamName};
 pub use reason::ReasonCode;
 pub use secret::Secret;
 pub use text::ShortText;
+pub use time::UnixTime;
 pub use unit::{ByteSize, InvalidUnit, parse_duration};
