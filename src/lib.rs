@@ -5,3 +5,7 @@
 
 pub mod base;
 pub mod config;
+pub mod gateway;
+pub mod http;
+pub mod telemetry;
+pub mod upstream;

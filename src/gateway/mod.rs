@@ -1,0 +1,3 @@
+//! One request's way.
+mod router;
+pub use router::*;
