@@ -1,5 +1,7 @@
 //! Which host a request is for: `Host`, `:authority` and the absolute form must tell one story.
 
+use std::ops::Range;
+
 use http::header::HOST;
 use http::{HeaderMap, Uri};
 
@@ -32,6 +34,13 @@ impl<'r> RequestHost<'r> {
     #[must_use]
     pub fn received(&self) -> &'r str {
         self.received
+    }
+
+    /// Where in the received text the name stands.
+    #[must_use]
+    pub fn name_range(&self) -> Range<usize> {
+        // A name is always the beginning of the text that it was cut from.
+        0..self.name.len()
     }
 
     /// The name without port and without a final dot; compare without case.

@@ -63,12 +63,12 @@ impl NormalPath<'_> {
         &self.forwarded
     }
 
-    /// The rewritten path, or `None` if it came in its normal form.
+    /// The key and the rewritten path, each `None` where the path came in its normal form.
     #[must_use]
-    pub fn into_rewritten(self) -> Option<String> {
+    pub fn into_key_and_rewritten(self) -> (Option<String>, Option<String>) {
         match self.forwarded {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(path) => Some(path),
+            Cow::Borrowed(_) => (self.key, None),
+            Cow::Owned(path) => (self.key, Some(path)),
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
         for path in ["/", "/a", "/a/b.c/", "/a-b_c~d/@me", "/a.b"] {
             let normal = normalize(path).expect("readable");
             assert_eq!((normal.forwarded(), normal.key()), (path, path));
-            assert_eq!(normal.into_rewritten(), None);
+            assert_eq!(normal.into_key_and_rewritten(), (None, None));
         }
     }
 

@@ -86,11 +86,25 @@ impl AccessLog {
     }
 }
 
+/// Makes workers' ends; as long as one lives, so does the thread that writes.
+#[derive(Debug, Clone)]
+pub struct AccessLogMaker {
+    writer: SyncSender<Vec<AccessRecord>>,
+    dropped: IntCounter,
+}
+
+impl AccessLogMaker {
+    /// An end for one worker.
+    #[must_use]
+    pub fn make(&self) -> AccessLog {
+        AccessLog { waiting: RefCell::default(), writer: self.writer.clone(), dropped: self.dropped.clone() }
+    }
+}
+
 /// The thread that writes the log. It ends when every worker's end is gone.
 #[derive(Debug)]
 pub struct AccessLogThread {
-    writer: SyncSender<Vec<AccessRecord>>,
-    dropped: IntCounter,
+    maker: AccessLogMaker,
     thread: JoinHandle<()>,
 }
 
@@ -102,18 +116,18 @@ impl AccessLogThread {
     pub fn start(dropped: IntCounter) -> std::io::Result<Self> {
         let (writer, reader) = sync_channel(WAITING_BATCHES);
         let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write(&reader))?;
-        Ok(Self { writer, dropped, thread })
+        Ok(Self { maker: AccessLogMaker { writer, dropped }, thread })
     }
 
-    /// An end for one worker.
+    /// What makes workers' ends.
     #[must_use]
-    pub fn handle(&self) -> AccessLog {
-        AccessLog { waiting: RefCell::default(), writer: self.writer.clone(), dropped: self.dropped.clone() }
+    pub fn maker(&self) -> AccessLogMaker {
+        self.maker.clone()
     }
 
     /// Waits until everything handed over is written. Every worker's end must be gone.
     pub fn finish(self) {
-        drop(self.writer);
+        drop(self.maker);
         // A writer that panicked has nothing left to write.
         let _ = self.thread.join();
     }

@@ -8,7 +8,7 @@ mod families;
 mod log;
 mod recorder;
 
-pub use access_log::{AccessLog, AccessLogThread, AccessRecord};
+pub use access_log::{AccessLog, AccessLogMaker, AccessLogThread, AccessRecord};
 pub use families::Metrics;
 pub use log::{LogLevel, start_logging};
-pub use recorder::{CacheRecorder, ReasonRecorder, RouteRecorder, UpstreamRecorder};
+pub use recorder::{AuthenticationRecorder, CacheRecorder, ReasonRecorder, RouteRecorder, UpstreamRecorder};

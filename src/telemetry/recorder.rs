@@ -221,6 +221,40 @@ impl CacheRecorder {
     }
 }
 
+/// What a worker counts of authentications.
+#[derive(Debug)]
+pub struct AuthenticationRecorder {
+    accepted: LocalIntCounter,
+    refused: ReasonRecorder,
+}
+
+impl AuthenticationRecorder {
+    /// The recorder of one worker.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            accepted: metrics.authentications.with_label_values(&["accepted"]).local(),
+            refused: ReasonRecorder::new(&metrics.authentications),
+        }
+    }
+
+    /// Counts a caller who is known.
+    pub fn accepted(&self) {
+        self.accepted.inc();
+    }
+
+    /// Counts one who is not.
+    pub fn refused(&self, reason: ReasonCode) {
+        self.refused.count(reason);
+    }
+
+    /// Hands the counts over.
+    pub fn flush(&self) {
+        self.accepted.flush();
+        self.refused.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
