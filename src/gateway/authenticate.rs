@@ -14,7 +14,7 @@ use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
 use crate::http::Refusal;
-use crate::jwt::{self, PolicyError, VerifyError};
+use crate::jwt::{self, Key, PolicyError, Token, VerifyError};
 use crate::providers::{Provider, candidates};
 
 /// What a request shows of its sender.
@@ -141,57 +141,72 @@ fn check_known<'p>(
 }
 
 /// The long way: parse, choose providers by issuer, check the signature, then the policy.
-fn verify(worker: &Worker, providers: &[Arc<Provider>], text: &[u8], now: UnixTime) -> Result<Principal, Refusal> {
+fn verify(
+    worker: &Worker,
+    providers: &[Arc<Provider>],
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
     let token = jwt::parse(text, &worker.token_limits).map_err(|error| Refusal::InvalidToken {
         reason: error.reason(),
         detail: Some(error.to_string().into()),
     })?;
+    let (provider, key) = vouching_provider(worker, providers, text, &token, now)?;
+    let verified = VerifiedToken {
+        text: text.into(),
+        typ: token.typ().map(Into::into),
+        key,
+        source: provider.key_source(),
+        claims: token.into_claims(),
+    };
+    Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })
+}
+
+/// The provider whose key made the signature and whose policy holds, with that key.
+fn vouching_provider<'p>(
+    worker: &Worker,
+    providers: &'p [Arc<Provider>],
+    text: &[u8],
+    token: &Token<'_>,
+    now: UnixTime,
+) -> Result<(&'p Arc<Provider>, Arc<Key>), Refusal> {
+    let issuer = token.claims().issuer();
     let mut refusal = None;
-    let mut was_refused = false;
-    for provider in candidates(providers, token.claims().issuer()) {
-        let keys = provider.keys();
-        if worker.tokens.was_refused(text, keys.id()) {
-            was_refused = true;
+    for provider in candidates(providers, issuer) {
+        let keys = provider.keys().id();
+        if worker.tokens.was_refused(text, keys) {
+            worker.cache_lookups.refused_hit();
             refusal.get_or_insert(Refusal::invalid_token(ReasonCode::BadSignature));
             continue;
         }
-        let key = match provider.verify(&token) {
+        worker.cache_lookups.miss();
+        let key = match provider.verify(token) {
             Ok(key) => key,
             Err(error) => {
                 if matches!(error, VerifyError::BadSignature) {
-                    worker.tokens.refuse(text, keys.id());
+                    worker.tokens.refuse(text, keys);
                 }
                 refusal.get_or_insert(refused_by_keys(provider, &error));
                 continue;
             }
         };
-        if let Err(error) = provider.check(token.typ(), token.claims(), now) {
+        match provider.check(token.typ(), token.claims(), now) {
+            Ok(()) => return Ok((provider, key)),
             // The signature is good: that this provider's rules do not hold says more than another's keys.
-            refusal = Some(refused_by_policy(&error));
-            continue;
+            Err(error) => refusal = Some(refused_by_policy(&error)),
         }
-        worker.cache_lookups.miss();
-        let verified = VerifiedToken {
-            text: text.into(),
-            typ: token.typ().map(Into::into),
-            key,
-            source: provider.key_source(),
-            claims: token.into_claims(),
-        };
-        return Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) });
     }
-    if was_refused {
-        worker.cache_lookups.refused_hit();
-    } else {
-        worker.cache_lookups.miss();
-    }
-    Err(refusal.unwrap_or_else(|| Refusal::InvalidToken {
-        reason: ReasonCode::UnknownIssuer,
-        detail: Some(match token.claims().issuer() {
-            Some(issuer) => format!("no provider of the route has the issuer {}", ShortText::new(issuer.as_bytes())).into(),
-            None => "the token names no issuer".into(),
-        }),
-    }))
+    Err(refusal.unwrap_or_else(|| no_provider(issuer)))
+}
+
+fn no_provider(issuer: Option<&str>) -> Refusal {
+    let detail = match issuer {
+        Some(issuer) => {
+            format!("no provider of the route has the issuer {}", ShortText::new(issuer.as_bytes()))
+        }
+        None => "the token names no issuer".to_owned(),
+    };
+    Refusal::InvalidToken { reason: ReasonCode::UnknownIssuer, detail: Some(detail.into()) }
 }
 
 fn refused_by_policy(error: &PolicyError) -> Refusal {

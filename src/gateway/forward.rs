@@ -7,7 +7,7 @@ use http_body::Body;
 
 use super::answer::Source;
 use super::authorize::Permit;
-use super::inbound::{Client, CleanRequest, set_host};
+use super::inbound::{CleanRequest, Client, set_host};
 use super::journey::Journey;
 use super::request_id::X_REQUEST_ID;
 use super::snapshot::Route;
@@ -118,7 +118,8 @@ pub(super) async fn forward(
             answer.map(Source::Upstream)
         }
         Target::Echo => {
-            let answer = echo::answer(outbound.request).await.map_err(|fault| Stop::Refused(refusal(fault)))?;
+            let answer =
+                echo::answer(outbound.request).await.map_err(|fault| Stop::Refused(refusal(fault)))?;
             answer.map(Source::Own)
         }
     };

@@ -55,7 +55,11 @@ impl IdentityPlan {
         Ok(values)
     }
 
-    fn prepare(&self, claims: &Claims, provider: &Provider) -> Result<Vec<(HeaderName, HeaderValue)>, Refusal> {
+    fn prepare(
+        &self,
+        claims: &Claims,
+        provider: &Provider,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Refusal> {
         let mut values = Vec::with_capacity(self.headers.len());
         for header in &self.headers {
             let value = match &header.source {

@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use super::activity::OpenRequest;
 use super::snapshot::Snapshot;
 use crate::config::AllowInPath;
-use crate::http::{BadHost, ClientPath, Oddities, Refusal, client_path, forwarded_element, normalize, request_host};
+use crate::http::{
+    BadHost, ClientPath, Oddities, Refusal, client_path, forwarded_element, normalize, request_host,
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -56,7 +58,8 @@ impl Client {
             return Rc::clone(way);
         }
         let host_text = host.to_str().unwrap_or_default();
-        let value = |text: String| HeaderValue::from_str(&text).expect("addresses and checked hosts are visible");
+        let value =
+            |text: String| HeaderValue::from_str(&text).expect("addresses and checked hosts are visible");
         let way = Rc::new(Way {
             address: value(path.address.to_string()),
             forwarded: value(forwarded_element(path.address, host_text, path.secure)),
@@ -173,8 +176,7 @@ pub(super) fn clean(
 /// The bytes of the head as HTTP/1.1 writes it.
 fn head_size(head: &request::Parts) -> u64 {
     let line = head.method.as_str().len() + target_length(&head.uri) + 12;
-    let fields: usize =
-        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (line + fields) as u64
 }
 

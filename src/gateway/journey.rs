@@ -60,7 +60,10 @@ impl Journey {
         open: OpenRequest,
     ) -> Box<Self> {
         let line = worker.access_log.as_ref().map(|_| {
-            let host = request.headers().get(http::header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+            let host = request
+                .headers()
+                .get(http::header::HOST)
+                .map(|host| String::from_utf8_lossy(host.as_bytes()));
             let authority = || request.uri().authority().map(|authority| authority.as_str().into());
             Box::new(Line {
                 method: request.method().clone(),
@@ -75,7 +78,9 @@ impl Journey {
         Box::new(Self {
             worker: Rc::clone(worker),
             started: Instant::now(),
-            request_id: worker.request_ids.for_request(request.headers().get(super::request_id::X_REQUEST_ID)),
+            request_id: worker
+                .request_ids
+                .for_request(request.headers().get(super::request_id::X_REQUEST_ID)),
             route: OnceCell::new(),
             builtin: Cell::new(None),
             status: Cell::new(None),
@@ -178,7 +183,9 @@ impl Drop for Journey {
         self.worker.log(AccessRecord {
             request_id: self.request_id.to_str().unwrap_or_default().into(),
             route: route.map(|route| route.name.clone()).or_else(|| self.builtin.get().map(RouteName::new)),
-            upstream: route.map(|route| route.upstream_name.clone()).filter(|_| self.upstream_took.get().is_some()),
+            upstream: route
+                .map(|route| route.upstream_name.clone())
+                .filter(|_| self.upstream_took.get().is_some()),
             method: line.method,
             host: line.host,
             path: line.path,

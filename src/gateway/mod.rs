@@ -70,7 +70,12 @@ impl From<Refusal> for Stop {
 
 /// Answers one request, whatever happens: a refusal, a failing upstream and even a defect of the gateway itself end
 /// this request alone.
-pub async fn handle(worker: &Rc<Worker>, client: &Client, inbound: Inbound, now: UnixTime) -> Response<GatewayBody> {
+pub async fn handle(
+    worker: &Rc<Worker>,
+    client: &Client,
+    inbound: Inbound,
+    now: UnixTime,
+) -> Response<GatewayBody> {
     let Inbound { request, open } = inbound;
     let is_head = request.method() == Method::HEAD;
     let journey = Journey::begin(worker, client, &request, open);

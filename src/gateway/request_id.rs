@@ -36,17 +36,21 @@ impl RequestIds {
     }
 }
 
+/// Sixteen digits of a number.
 fn write_hex(target: &mut [u8], number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (place, byte) in target.iter_mut().rev().enumerate() {
-        *byte = DIGITS[(number >> (4 * place)) as usize & 15];
+    for (pair, byte) in target.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
 }
 
 /// Short, and of characters that mean nothing to a log, a shell or a database.
 fn is_believable(id: &[u8]) -> bool {
     (1..=128).contains(&id.len())
-        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'='))
+        && id.iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=')
+        })
 }
 
 #[cfg(test)]

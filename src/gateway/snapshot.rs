@@ -52,6 +52,12 @@ pub(super) enum Auth {
 }
 
 impl Snapshot {
+    /// The token endpoints, where the file has an issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.issuer.as_ref()
+    }
+
     /// Resolves the file. `providers` are those of the file, in its order.
     #[must_use]
     pub fn new(config: &Config, providers: &[Arc<Provider>], issuer: Option<Arc<Issuer>>) -> Self {
@@ -65,7 +71,11 @@ impl Snapshot {
         Self {
             router: Router::new(&config.routes),
             routes,
-            endpoints: config.upstreams.iter().map(|upstream| Endpoint::new(upstream).map(Arc::new)).collect(),
+            endpoints: config
+                .upstreams
+                .iter()
+                .map(|upstream| Endpoint::new(upstream).map(Arc::new))
+                .collect(),
             injected: InjectedNames::new(names),
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),

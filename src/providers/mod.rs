@@ -11,9 +11,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 
-use crate::base::{AlgorithmSet, ProviderName, ReasonCode, UnixTime};
+use crate::base::{Algorithm, AlgorithmSet, ProviderName, ShortText, UnixTime};
 use crate::config::{self, IssuerRule};
-use crate::jwt::{Claims, Key, KeyError, KeySet, JwksError, Origin, Policy, PolicyError, Token, VerifyError};
+use crate::jwt::{Claims, JwksError, Key, KeyError, KeySet, Origin, Policy, PolicyError, Token, VerifyError};
 
 /// One party whose tokens are taken.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub enum KeyProblem {
 }
 
 fn list(algorithms: AlgorithmSet) -> String {
-    algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
+    algorithms.iter().map(Algorithm::name).collect::<Vec<_>>().join(", ")
 }
 
 impl Provider {
@@ -155,7 +155,10 @@ impl Provider {
 ///
 /// # Errors
 /// The first provider whose keys can't be loaded.
-pub fn load(providers: &[config::Provider], own: Option<&Arc<KeySet>>) -> Result<Vec<Arc<Provider>>, ProviderError> {
+pub fn load(
+    providers: &[config::Provider],
+    own: Option<&Arc<KeySet>>,
+) -> Result<Vec<Arc<Provider>>, ProviderError> {
     let mut sources: HashMap<PathBuf, Arc<KeySource>> = HashMap::new();
     let mut loaded = Vec::with_capacity(providers.len());
     for (index, provider) in providers.iter().enumerate() {
@@ -211,7 +214,8 @@ fn load_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<A
             let set = KeySet::from_jwks(&read(path)?, Origin::Local)
                 .map_err(|source| KeyProblem::Jwks { path: path.clone(), source })?;
             for skipped in set.skipped() {
-                tracing::warn!(provider = %provider.name, file = %path.display(), "skipped a key: {skipped}");
+                let kid = skipped.kid.as_ref().map(ShortText::as_str);
+                tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
             }
             Ok(Arc::new(set))
         }
@@ -223,10 +227,10 @@ fn load_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<A
 }
 
 /// Which of a route's providers a token may be from: those that name its issuer, or else those that take any.
-pub fn candidates<'p>(
+pub fn candidates<'p, 'i>(
     providers: &'p [Arc<Provider>],
-    issuer: Option<&'p str>,
-) -> impl Iterator<Item = &'p Arc<Provider>> {
+    issuer: Option<&'i str>,
+) -> impl Iterator<Item = &'p Arc<Provider>> + use<'p, 'i> {
     /// Each costs a signature check at most; a token must not buy more.
     const MOST_CANDIDATES: usize = 4;
     let named = providers.iter().any(|provider| provider.names_issuer(issuer));
@@ -235,6 +239,3 @@ pub fn candidates<'p>(
     };
     providers.iter().filter(fits).take(MOST_CANDIDATES)
 }
-
-/// The word for log and metric of a token that none of a route's providers could have issued.
-pub const UNKNOWN_ISSUER: ReasonCode = ReasonCode::UnknownIssuer;

@@ -19,7 +19,7 @@ use crate::gateway::{Activity, Deadlines, Phase};
 /// What a client hears whose head came too slowly; closing without a word would look like a fault of the network.
 const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     content-type: application/json\r\n\
-    content-length: 77\r\n\
+    content-length: 78\r\n\
     connection: close\r\n\r\n\
     {\"detail\":\"The request head did not arrive in time.\",\"code\":\"request_timeout\"}";
 
@@ -57,7 +57,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(deadline) = self.activity.deadline(self.deadlines) else { return Poll::Pending };
         // A timer that fires early is set anew then; so it need not move with each request.
-        let stands = self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline);
+        let stands =
+            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline);
         if stands {
             return Poll::Pending;
         }
@@ -95,7 +96,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         Poll::Ready(ErrorKind::TimedOut.into())
     }
 
-    fn watch_write<R>(&mut self, outcome: Poll<io::Result<R>>, context: &mut Context<'_>) -> Poll<io::Result<R>> {
+    fn watch_write<R>(
+        &mut self,
+        outcome: Poll<io::Result<R>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
         if outcome.is_ready() {
             self.blocked_since = None;
             return outcome;
@@ -124,7 +129,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch_write(outcome, context)
     }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer as CertificateIssuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType, date_time_ymd,
+    GeneralSubtree, IsCa, Issuer as CertificateIssuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    date_time_ymd,
 };
 
-use crate::base::{Secret, UnixTime};
+use crate::base::Secret;
 use crate::config::Config;
 use crate::issuer::Issuer;
 
@@ -113,7 +114,10 @@ fn host_only(address: IpAddr) -> CidrSubnet {
 
 /// Makes the demo user if there is none, with a random password that stays in a file, so that printed commands work at
 /// every start.
-pub(super) async fn make_demo_user(config: &Config, issuer: Option<&Arc<Issuer>>) -> Result<(), DevelopmentError> {
+pub(super) async fn make_demo_user(
+    config: &Config,
+    issuer: Option<&Arc<Issuer>>,
+) -> Result<(), DevelopmentError> {
     let Some(issuer) = issuer else { return Ok(()) };
     let path = password_path(config);
     let password = match std::fs::read_to_string(&path) {

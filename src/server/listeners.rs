@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn all_workers_share_one_port() {
         let sockets = bind("127.0.0.1:0".parse().expect("an address"), 3).expect("bound");
-        let ports: Vec<u16> = sockets.iter().map(|socket| socket.local_addr().expect("bound").port()).collect();
+        let ports: Vec<u16> =
+            sockets.iter().map(|socket| socket.local_addr().expect("bound").port()).collect();
         assert!(ports.len() == 3 && ports.iter().all(|port| *port == ports[0] && *port != 0));
     }
 

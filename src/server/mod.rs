@@ -53,7 +53,7 @@ pub enum StartError {
         /// Which key of the file names it.
         key: String,
         /// What is wrong.
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// An address.
     #[error(transparent)]
@@ -84,10 +84,10 @@ pub async fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let listeners = config.server.listeners.iter().enumerate().map(|(index, listener)| {
         let label = format!("server.listeners[{index}]");
         let tls = match &listener.tls {
-            Some(tls) => Some(
-                tls::server_config(tls)
-                    .map_err(|source| StartError::Tls { key: format!("{label}.tls.certificates"), source })?,
-            ),
+            Some(tls) => Some(tls::server_config(tls).map_err(|source| StartError::Tls {
+                key: format!("{label}.tls.certificates"),
+                source: Box::new(source),
+            })?),
             None => None,
         };
         Ok(ListenerPlan { label, tls })

@@ -47,8 +47,11 @@ pub enum TlsError {
 /// [`TlsError`] names the file that is at fault.
 pub(super) fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let certificates =
-        tls.certificates.iter().map(|files| read_certificate(files, &provider)).collect::<Result<Vec<_>, _>>()?;
+    let certificates = tls
+        .certificates
+        .iter()
+        .map(|files| read_certificate(files, &provider))
+        .collect::<Result<Vec<_>, _>>()?;
     let versions: &[&'static SupportedProtocolVersion] = match tls.minimum_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
@@ -62,7 +65,10 @@ pub(super) fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-fn read_certificate(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
+fn read_certificate(
+    files: &CertificateFiles,
+    provider: &CryptoProvider,
+) -> Result<Arc<CertifiedKey>, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Unreadable { path, source }
