@@ -20,7 +20,7 @@ pub struct Token<'t> {
 /// See [`ParseError`]. A text over the limit costs nothing but the look at its length.
 pub fn parse<'t>(text: &'t [u8], limits: &Limits) -> Result<Token<'t>, ParseError> {
     let jws = Jws::parse(text, limits)?;
-    let claims = Claims::from_members(json::object(&jws.payload()?, limits.nesting)?)?;
+    let claims = Claims::from_members(json::object(jws.payload(), limits.nesting)?)?;
     Ok(Token { jws, claims })
 }
 
