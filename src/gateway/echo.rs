@@ -7,6 +7,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
+/// A path at which the application panics, for the test that such a thing ends nothing else.
+#[cfg(test)]
+pub(super) const DEFECT: &str = "/defect";
+
 /// Answers with method, path, headers and the body's length as JSON. The body is counted, never kept.
 ///
 /// # Errors
@@ -16,6 +20,8 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let (head, mut body) = request.into_parts();
+    #[cfg(test)]
+    assert_ne!(head.uri.path(), DEFECT, "asked for by a test");
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {

@@ -19,6 +19,8 @@ mod journey;
 mod request_id;
 mod router;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod token_cache;
 mod worker;
 
@@ -79,15 +81,13 @@ pub async fn handle(
     let Inbound { request, open } = inbound;
     let is_head = request.method() == Method::HEAD;
     let journey = Journey::begin(worker, client, &request, open);
+    // A panic leaves no half-changed state behind: what a trip changes it changes in one step.
     let outcome = AssertUnwindSafe(trip(worker, client, &journey, request, now)).catch_unwind().await;
-    let mut answer = match outcome {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(stop)) => stopped(&journey, stop).map(Source::Own),
-        Err(_panic) => {
-            worker.metrics.request_panics.inc();
-            stopped(&journey, Stop::Refused(Refusal::Internal)).map(Source::Own)
-        }
-    };
+    let outcome = outcome.unwrap_or_else(|_panic| {
+        worker.metrics.request_panics.inc();
+        Err(Stop::Refused(Refusal::Internal))
+    });
+    let mut answer = outcome.unwrap_or_else(|stop| stopped(&journey, stop).map(Source::Own));
     journey.answered(answer.status());
     answer.headers_mut().insert(request_id::X_REQUEST_ID, journey.request_id().clone());
     if is_head {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -69,7 +69,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     let limits = shared.worker.limits();
     let activity = Activity::new(true);
     let io = client_io(shared, stream, &activity);
-    let service = Requests { shared: Rc::clone(shared), client: Rc::new(client), activity };
+    let service = requests(Rc::clone(shared), client, activity);
     // hyper's own caps stand at twice the file's, so that the gateway answers what is only somewhat too large.
     let connection = http1::Builder::new()
         .max_headers(limits.request_headers * 2)
@@ -89,7 +89,7 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     let limits = shared.worker.limits();
     let activity = Activity::new(false);
     let io = client_io(shared, stream, &activity);
-    let service = Requests { shared: Rc::clone(shared), client: Rc::new(client), activity };
+    let service = requests(Rc::clone(shared), client, activity);
     let head = u32::try_from(limits.request_head.0 * 2).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(OnThisWorker)
         .timer(TokioTimer::new())
@@ -119,24 +119,24 @@ fn client_io<T: AsyncRead + AsyncWrite + Unpin>(
     ClientIo::new(stream, Rc::clone(activity), deadlines, &shared.metrics.connection_timeouts)
 }
 
-/// The requests of one connection.
-struct Requests {
+/// Answers the requests of one connection.
+fn requests(
     shared: Rc<Shared>,
-    client: Rc<Client>,
+    client: Client,
     activity: Rc<Activity>,
-}
-
-impl Service<Request<Incoming>> for Requests {
-    type Response = Response<GatewayBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<GatewayBody>, Infallible>>>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let shared = Rc::clone(&self.shared);
-        let client = Rc::clone(&self.client);
-        let inbound = Inbound { request, open: self.activity.begin_request() };
-        Box::pin(async move { Ok(handle(&shared.worker, &client, inbound, clock::now()).await) })
-    }
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<GatewayBody>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<GatewayBody>, Infallible>> + 'static,
+> {
+    let client = Rc::new(client);
+    service_fn(move |request| {
+        let shared = Rc::clone(&shared);
+        let client = Rc::clone(&client);
+        let inbound = Inbound { request, open: activity.begin_request() };
+        async move { Ok(handle(&shared.worker, &client, inbound, clock::now()).await) }
+    })
 }
 
 /// Runs the streams of an HTTP/2 connection on the thread of the connection.

@@ -34,7 +34,8 @@ impl FromStr for LogLevel {
 #[error("expected error, warn, info, debug or trace")]
 pub struct InvalidLogLevel;
 
-/// Starts both logs: events as text on standard error, access lines as JSON on standard output.
+/// Starts both logs: events as text on standard error, access lines as JSON on standard output. A panic is an event
+/// like any other.
 ///
 /// # Errors
 /// If the process logs already.
@@ -54,7 +55,9 @@ pub fn start_logging(level: LogLevel) -> Result<(), TryInitError> {
         .with_span_list(false)
         .with_writer(std::io::stdout)
         .with_filter(FilterFn::new(|metadata| metadata.target() == ACCESS_TARGET));
-    tracing_subscriber::registry().with(events).with(access).try_init()
+    tracing_subscriber::registry().with(events).with(access).try_init()?;
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok(())
 }
 
 #[cfg(test)]
