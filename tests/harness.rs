@@ -3,14 +3,15 @@
 mod support;
 
 use futures_util::FutureExt;
+use http::{StatusCode, Version};
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::sync::Arc;
 use support::{
-    Client, FORGED, Idp, Message, Metrics, Process, Protocol, Reply, Step, Upstream, claims, holds_token,
-    listening, server_missing, trial,
+    Client, FORGED, Idp, Message, Metrics, Process, Protocol, Reply, Step, Tollgate, Upstream, claims,
+    config, holds_token, listening, server_missing, trial,
 };
 use tokio::sync::Notify;
 use tollgate::base::Algorithm;
@@ -104,6 +105,47 @@ async fn a_process_tells_its_lines_and_its_status() {
     let finished = process.finish().await;
     assert_eq!(finished.status.code(), Some(3));
     assert_eq!(finished.lines.len(), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_is_started_asked_watched_and_stopped() {
+    let idp = Idp::new(Algorithm::ES256);
+    let app = Upstream::echo().await;
+    let file =
+        config().plain_listener().provider("idp", &idp).route("/*", "idp", &app).open_route("/open/*", &app);
+    let gate = Tollgate::start(file).await;
+
+    for (protocol, version) in [(Protocol::Http1, Version::HTTP_11), (Protocol::Http2, Version::HTTP_2)] {
+        let connection = gate.client(protocol).connect().await;
+        let answer = connection.get("/a").bearer(&idp.sign(claims("ada"))).await;
+        assert_eq!((answer.status, answer.version), (StatusCode::OK, version), "{}", answer.text());
+        assert_eq!(connection.get("/a").header("X_User_Id", FORGED).await.status, 401);
+        assert_eq!(connection.get("/open/a").header("X.User.Id", FORGED).await.status, 200);
+    }
+    let names = app.request(1).await.headers("x-user-name").map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(names, ["ada"]);
+    assert_eq!(app.requests_seen(), 4);
+
+    let mut raw = gate.raw().await;
+    raw.send("GET /open/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
+    assert_eq!(raw.answer().await.unwrap().status(), 400);
+    assert_eq!(gate.plain_client().get("/open/b").await.status, 200);
+
+    gate.log_line("the refusal", |entry| entry["status"] == 401).await;
+    let requests = "tollgate_requests_total";
+    let metrics = gate.metrics_until("all requests", |metrics| metrics.sum(requests, &[]) >= 8.0).await;
+    assert!(metrics.has(requests, &[("status", "401")]), "{}", metrics.text);
+
+    let finished = gate.stop().await;
+    assert!(finished.status.success(), "{finished:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_start_says_why() {
+    let finished =
+        Tollgate::try_start(config().set("server.wrokers", json!(2))).await.err().expect("no such key");
+    assert_eq!(finished.status.code(), Some(2));
+    assert!(finished.lines.join("\n").contains("wrokers"), "{:?}", finished.lines);
 }
 
 #[test]
