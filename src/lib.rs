@@ -5,4 +5,6 @@
 
 pub mod base;
 pub mod config;
+pub mod issuer;
+pub mod jwt;
 pub mod store;
