@@ -4,7 +4,7 @@
 //! comes in as an argument, passwords come in hashed (`password`), tokens by their `jti` and digest. Nothing
 //! here knows what a token looks like or what a client is told.
 
-// mod key_ring;
+mod key_ring;
 mod password;
 mod sqlite;
 
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 
 use crate::base::UnixTime;
 
-// pub use key_ring::{KeyRing, KeyRingError};
+pub use key_ring::{KeyRing, KeyRingError};
 pub use password::{PasswordError, PasswordHash, Passwords};
 pub use sqlite::{Missing, Sqlite};
 
