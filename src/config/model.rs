@@ -75,6 +75,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// `limits:`.
     pub limits: Limits,
+    /// `token_cache: { memory: 64MiB }`, the default; `None` for `token_cache: off`.
+    pub token_cache: Option<ByteSize>,
 }
 
 /// One of `server.listeners`.

@@ -32,6 +32,9 @@ const DEFAULT_LIMITS: Limits = Limits {
     connections: 20_000,
 };
 
+/// Tens of thousands of tokens.
+const DEFAULT_TOKEN_CACHE: ByteSize = ByteSize(64 * MIB);
+
 /// The addresses that are listened on, so that none is taken twice.
 #[derive(Debug)]
 pub(super) struct Addresses {
@@ -86,22 +89,15 @@ pub(super) fn read(node: &Node<'_>, addresses: &mut Addresses) -> Option<Server>
             .optional("shutdown_grace", |node| node.duration(Duration::ZERO..=Duration::from_secs(3600)))
             .unwrap_or(Duration::from_secs(30));
         let limits = section.optional("limits", |node| node.section(limits)).unwrap_or(DEFAULT_LIMITS);
-        Some(Server { listeners: listeners?, workers, trusted_proxies, shutdown_grace, limits })
+        let token_cache = section.optional("token_cache", token_cache).unwrap_or(Some(DEFAULT_TOKEN_CACHE));
+        Some(Server { listeners: listeners?, workers, trusted_proxies, shutdown_grace, limits, token_cache })
     })
 }
 
 /// Reads `admin:`. `off` is no listener; nothing said is the default one.
 pub(super) fn read_admin(node: &Node<'_>, addresses: &mut Addresses) -> Option<Option<Admin>> {
-    let off = match node.value() {
-        Value::Bool(on) => !on,
-        Value::Text(_) => node.text("off, or a section")? == "off",
-        _ => false,
-    };
-    if off {
+    if is_off(node)? {
         return Some(None);
-    }
-    if !matches!(node.value(), Value::Map(_) | Value::Nothing) {
-        return node.expected("off, or a section");
     }
     node.section(|section| {
         let address = match section.key("address") {
@@ -110,6 +106,27 @@ pub(super) fn read_admin(node: &Node<'_>, addresses: &mut Addresses) -> Option<O
         };
         section.not_available(&["token"]);
         Some(Some(Admin { address: address? }))
+    })
+}
+
+/// Whether a section is switched off; YAML's older readers make a truth value of `off`.
+fn is_off(node: &Node<'_>) -> Option<bool> {
+    match node.value() {
+        Value::Bool(false) => Some(true),
+        Value::Text(_) if node.text("off, or a section")? == "off" => Some(true),
+        Value::Map(_) | Value::Nothing => Some(false),
+        _ => node.expected("off, or a section"),
+    }
+}
+
+/// `token_cache:` as how much it may hold; `None`: off.
+fn token_cache(node: &Node<'_>) -> Option<Option<ByteSize>> {
+    if is_off(node)? {
+        return Some(None);
+    }
+    node.section(|section| {
+        let range = ByteSize(MIB)..=ByteSize(64 << 30);
+        Some(Some(section.optional("memory", |node| node.size(range)).unwrap_or(DEFAULT_TOKEN_CACHE)))
     })
 }
 
