@@ -3,6 +3,8 @@
 //! The wording of every mistake stands in `tests/data/config/*.txt`, beside the file that has it. After a wanted
 //! change: `UPDATE_GOLDEN=1 cargo test --test config`, and read the difference.
 
+#![expect(clippy::unwrap_used, reason = "the helpers below belong to the tests")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -154,7 +156,7 @@ fn the_repositorys_own_file_is_valid_and_without_warnings() {
 fn what_its_comments_call_defaults_are_the_defaults() {
     let text = fs::read_to_string(root("gateway.yaml")).unwrap();
     let mut spoken = text.clone();
-    for key in ["workers:", "trusted_proxies:", "shutdown_grace:", "limits:", "identity:"] {
+    for key in ["workers:", "trusted_proxies:", "shutdown_grace:", "limits:", "token_cache:", "identity:"] {
         assert!(text.contains(&format!("# {key}")), "{key}");
         spoken = spoken.replace(&format!("# {key}"), key);
     }
@@ -176,7 +178,7 @@ fn every_key_of_the_sketch_is_read_or_refused_as_not_available() {
         let later = matches!(mistake.kind, MistakeKind::NotAvailable | MistakeKind::HttpsUpstream);
         assert!(later, "{mistake}");
     }
-    let paths: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone() + "\n").collect();
+    let paths: Vec<String> = mistakes.iter().map(|mistake| format!("{}\n", mistake.path)).collect();
     assert_golden("not-available.txt", &paths.concat());
 }
 
@@ -274,7 +276,7 @@ fn warns_of_what_is_allowed_but_deserves_a_word() {
     );
     let config = read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    assert_golden("warnings.txt", &(warnings.join("\n") + "\n"));
+    assert_golden("warnings.txt", &format!("{}\n", warnings.join("\n")));
 }
 
 #[test]
