@@ -18,6 +18,13 @@ mod signing_key;
 mod token;
 mod verify;
 
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+mod samples;
+
 pub use claims::Claims;
 pub use error::ParseError;
 pub use jwk::thumbprint;
