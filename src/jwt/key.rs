@@ -165,7 +165,7 @@ impl Key {
     }
 
     /// Whether the signature over the message is this key's. False for an algorithm that it does not serve.
-    /// [`verify`](super::verify) is the way for tokens; this one knows nothing of what was allowed.
+    /// [`verify`](super::verify()) is the way for tokens; this one knows nothing of what was allowed.
     #[must_use]
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         self.material.verifies(algorithm, message, signature)
