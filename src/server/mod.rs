@@ -76,7 +76,9 @@ pub struct Prepared {
 /// [`StartError`] says which key of the file is at fault.
 pub async fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let issuer = match &config.issuer {
-        Some(issuer) => Some(Arc::new(Issuer::open(issuer, config.development, cores()).await?)),
+        Some(issuer) => {
+            Some(Arc::new(Issuer::open(issuer, config.development, cores(), clock::now()).await?))
+        }
         None => None,
     };
     let own_keys = issuer.as_ref().map(|issuer| issuer.key_set());
