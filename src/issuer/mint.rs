@@ -86,9 +86,20 @@ impl Mint {
         refresh: &Map<String, Value>,
         now: UnixTime,
     ) -> Result<String, SigningError> {
+        self.access_for(keys, refresh, None, now)
+    }
+
+    /// As [`Self::access`], with a lifetime of its own.
+    pub(super) fn access_for(
+        &self,
+        keys: &Keys,
+        refresh: &Map<String, Value>,
+        lifetime: Option<Duration>,
+        now: UnixTime,
+    ) -> Result<String, SigningError> {
         let mut claims = Map::new();
         claims.insert("token_type".to_owned(), json!("access"));
-        claims.insert("exp".to_owned(), json!(now.plus(self.access_lifetime).0));
+        claims.insert("exp".to_owned(), json!(now.plus(lifetime.unwrap_or(self.access_lifetime)).0));
         claims.insert("iat".to_owned(), json!(now.0));
         claims.insert("jti".to_owned(), json!(new_id()));
         for (name, value) in refresh {

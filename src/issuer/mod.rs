@@ -14,6 +14,7 @@ mod media_type;
 mod mint;
 mod presented;
 mod refused;
+mod token_press;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::store::{self, KeyRingError, Missing, PasswordError, Passwords, Sqlite
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
+pub use token_press::TokenPress;
 
 /// The built-in issuer: one for the process, behind an `Arc`.
 pub struct Issuer {
