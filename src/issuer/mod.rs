@@ -35,6 +35,7 @@ use crate::store::{self, KeyRingError, Missing, PasswordError, Passwords, Sqlite
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
+pub use fields::{UnusableCredential, check_credential};
 
 /// The built-in issuer: one for the process, behind an `Arc`.
 pub struct Issuer {

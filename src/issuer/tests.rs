@@ -185,6 +185,14 @@ async fn a_login_gives_tokens_that_name_user_session_and_key() {
 }
 
 #[tokio::test]
+async fn an_answer_may_be_awaited_on_any_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let site = Site::start().await;
+    let endpoint = site.issuer.endpoint("/api/token/").expect("an endpoint");
+    is_send(&site.issuer.answer(endpoint, Request::default(), NOW));
+}
+
+#[tokio::test]
 async fn a_path_without_its_last_slash_is_served() {
     let site = Site::start().await;
     let (access, _) = site.login().await;
