@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Whole seconds since 1970-01-01T00:00:00Z, leap seconds not counted (RFC 7519, section 2,
-/// *NumericDate*). Code that decides by time takes it as an argument; `server/` reads the clock.
+/// `NumericDate`). Code that decides by time takes it as an argument; `server/` reads the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
 

@@ -15,6 +15,7 @@ mod mint;
 mod presented;
 mod refused;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +49,13 @@ pub struct Issuer {
     policy: Policy,
     store: Arc<dyn Store>,
     passwords: Passwords,
+}
+
+impl fmt::Debug for Issuer {
+    /// Neither keys nor users.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("paths", &self.paths).finish_non_exhaustive()
+    }
 }
 
 /// Why the issuer can't start.

@@ -7,7 +7,7 @@ use super::error::ParseError;
 use super::json;
 use super::jws::{Jws, Limits};
 
-/// A token that was read. Nothing says yet that it is genuine: [`verify`](super::verify) does.
+/// A token that was read. Nothing says yet that it is genuine: [`verify`](super::verify()) does.
 #[derive(Debug, Clone)]
 pub struct Token<'t> {
     jws: Jws<'t>,
@@ -20,7 +20,7 @@ pub struct Token<'t> {
 /// See [`ParseError`]. A text over the limit costs nothing but the look at its length.
 pub fn parse<'t>(text: &'t [u8], limits: &Limits) -> Result<Token<'t>, ParseError> {
     let jws = Jws::parse(text, limits)?;
-    let claims = Claims::from_members(json::object(&jws.payload()?, limits.nesting)?)?;
+    let claims = Claims::from_members(json::object(jws.payload(), limits.nesting)?)?;
     Ok(Token { jws, claims })
 }
 

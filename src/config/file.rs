@@ -1,0 +1,117 @@
+//! The file as a whole: its sections, and what they must agree on.
+
+use std::path::{Path, PathBuf};
+
+use super::issuer;
+use super::mistake::MistakeKind;
+use super::model::{Admin, Config, Issuer, Observability};
+use super::providers::{self, OwnTokens, Providers};
+use super::routes;
+use super::server::{self, Addresses};
+use super::upstreams::{self, Upstreams};
+use super::walk::{Node, Section};
+
+const LISTEN: &str = "say where to listen, e.g. `server: { listeners: [{ address: \"127.0.0.1:8080\" }] }`";
+const ROUTE: &str =
+    "say what goes where, e.g. `- { match: { path: /* }, auth: none, upstream: \"http://127.0.0.1:8000\" }`";
+
+/// Reads the value that the whole file is.
+pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
+    root.section(|section| {
+        section.not_available(&["tests"]);
+        let development = section.optional("development", Node::boolean).unwrap_or(false);
+        let mut addresses = Addresses::new(development);
+        let server = match section.key("server") {
+            Some(node) => server::read(&node, &mut addresses),
+            None => root.refuse_key(MistakeKind::Missing("server"), Some(LISTEN.to_owned())),
+        };
+        let admin = match section.key("admin") {
+            Some(node) => server::read_admin(&node, &mut addresses),
+            None => server::default_admin(root, &mut addresses).map(|address| Some(Admin { address })),
+        };
+        let state_directory = section
+            .optional("state", |node| node.section(state))
+            .unwrap_or_else(|| root.reader().beside("data"));
+        let (issuer, providers) = issuer_and_providers(section, &state_directory);
+        let mut upstreams = match section.key("upstreams") {
+            Some(node) => upstreams::read(&node),
+            None => Some(Upstreams::default()),
+        };
+        let routes = section.key("routes");
+        if routes.is_none() && section.key("issuer").is_none() {
+            root.refuse_key::<()>(MistakeKind::Missing("routes"), Some(ROUTE.to_owned()));
+        }
+        let read_routes = match (&routes, &providers, &mut upstreams) {
+            (None, _, _) => Some(Vec::new()),
+            (Some(node), Some(providers), Some(upstreams)) => routes::read(node, providers, upstreams),
+            // With no names to look up, every reference in a route would be called wrong.
+            (Some(_), _, _) => None,
+        };
+        if let (Some(node), Some(routes), Some(Some(issuer))) = (&routes, &read_routes, &issuer) {
+            routes::refuse_issuer_paths(routes, &node.items(), issuer);
+        }
+        let observability = section
+            .optional("observability", |node| node.section(observability))
+            .unwrap_or(Observability { access_log: true });
+        let upstreams = upstreams.and_then(Upstreams::all);
+        Some(Config {
+            file: file.to_owned(),
+            development,
+            server: server?,
+            admin: admin?,
+            providers: providers?.all()?,
+            issuer: issuer?,
+            upstreams: upstreams?,
+            routes: read_routes?,
+            state_directory,
+            observability,
+            warnings: Vec::new(),
+        })
+    })
+}
+
+/// The two know each other: a provider with the gateway's own keys takes what the issuer signs, and says what
+/// the tokens call their issuer and audience. The issuer's outer `None` is a mistake, the inner one no issuer.
+fn issuer_and_providers<'r>(
+    section: &Section<'_, 'r>,
+    state_directory: &Path,
+) -> (Option<Option<Issuer>>, Option<Providers<'r>>) {
+    let node = section.key("issuer");
+    let unnamed = node.as_ref().map(|node| issuer::read(node, state_directory));
+    let own_tokens = match &unnamed {
+        None => OwnTokens::None,
+        Some(None) => OwnTokens::Unknown,
+        Some(Some(issuer)) => OwnTokens::SignedWith(issuer.algorithm()),
+    };
+    let providers = match section.key("providers") {
+        Some(node) => providers::read(&node, own_tokens),
+        None => Some(Providers::default()),
+    };
+    let own = providers.as_ref().and_then(Providers::own);
+    if let (Some(node), None, true) = (&node, own, providers.as_ref().is_some_and(Providers::all_read)) {
+        node.warn("no provider has `keys: { own: true }`, so no route takes the tokens that are issued");
+    }
+    let issuer = match unnamed {
+        None => Some(None),
+        Some(None) => None,
+        Some(Some(issuer)) => Some(Some(issuer.named_by(own))),
+    };
+    (issuer, providers)
+}
+
+fn state(section: &Section<'_, '_>) -> Option<PathBuf> {
+    let default = || Some(section.node().reader().beside("data"));
+    section.key("directory").map_or_else(default, |node| node.file_path("the path of a folder"))
+}
+
+fn observability(section: &Section<'_, '_>) -> Option<Observability> {
+    section.not_available(&["tracing"]);
+    let access_log = section.optional("access_log", |node| node.section(access_log)).unwrap_or(true);
+    Some(Observability { access_log })
+}
+
+fn access_log(section: &Section<'_, '_>) -> Option<bool> {
+    section.not_available(&["sample_success"]);
+    section.optional("format", |node| node.choice(&[("json", ())]));
+    Some(section.optional("to", |node| node.choice(&[("stdout", true), ("off", false)])).unwrap_or(true))
+}

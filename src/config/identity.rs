@@ -1,0 +1,227 @@
+//! `identity:` of a route: what the upstream learns of the caller.
+
+use http::HeaderName;
+
+use crate::base::ClaimPath;
+
+use super::mistake::MistakeKind;
+use super::model::{Identity, IdentityHeader, IdentitySource, RouteAuth, TokenForwarding};
+use super::walk::{Node, Section};
+use super::written::Value;
+
+/// Reads `identity:` of a route, or says what a route without it does.
+///
+/// A route that is open to all has no caller to tell of; `auth` is `None` where it has a mistake.
+pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<Identity> {
+    let is_public = matches!(auth, Some(RouteAuth::Public));
+    let default_headers = || if is_public { Vec::new() } else { default_headers() };
+    let Some(node) = node else {
+        return Some(Identity { headers: default_headers(), token: TokenForwarding::Remove });
+    };
+    node.section(|section| {
+        let headers = match section.key("headers") {
+            Some(node) if is_public => node.refuse_key(
+                MistakeKind::NoEffect("on a route that is open to all"),
+                Some("no caller is known there".to_owned()),
+            ),
+            Some(node) => headers(&node),
+            None => Some(default_headers()),
+        };
+        let token = section.optional("token", token).unwrap_or(TokenForwarding::Remove);
+        Some(Identity { headers: headers?, token })
+    })
+}
+
+fn token(node: &Node<'_>) -> Option<TokenForwarding> {
+    if matches!(node.value(), Value::Text(text) if text == "assertion") {
+        return node.refuse_with(MistakeKind::NotAvailable, "use forward or remove");
+    }
+    node.choice(&[("forward", TokenForwarding::Forward), ("remove", TokenForwarding::Remove)])
+}
+
+/// What every application can use, whoever issued the token.
+fn default_headers() -> Vec<IdentityHeader> {
+    let claims =
+        |names: &[&str]| IdentitySource::Claims(names.iter().copied().map(ClaimPath::name).collect());
+    let header =
+        |name, source| IdentityHeader { name: HeaderName::from_static(name), source, optional: true };
+    vec![
+        header("x-user-id", claims(&["sub", "user_id"])),
+        header("x-user-name", claims(&["username", "preferred_username"])),
+        header("x-auth-issuer", IdentitySource::ConfiguredIssuer),
+    ]
+}
+
+fn headers(node: &Node<'_>) -> Option<Vec<IdentityHeader>> {
+    let mut before: Vec<&str> = Vec::new();
+    let headers: Vec<Option<IdentityHeader>> = node
+        .named()?
+        .into_iter()
+        .map(|(name, node)| {
+            let other = before.iter().find(|other| **other != name && fold(other) == fold(name));
+            if let Some(other) = other {
+                let kind = MistakeKind::SameSpelling { name: name.to_owned(), other: (*other).to_owned() };
+                node.refuse_key::<()>(
+                    kind,
+                    Some("they fold case, \"-\", \"_\" and the like into one".to_owned()),
+                );
+            }
+            before.push(name);
+            let (name, source) = (header_name(&node, name), source(&node));
+            let (source, optional) = source?;
+            Some(IdentityHeader { name: name?, source, optional })
+        })
+        .collect();
+    headers.into_iter().collect()
+}
+
+fn header_name(node: &Node<'_>, text: &str) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text.len() <= 128);
+    // A name that folds to nothing would be removed from requests together with all others like it.
+    let Some(name) = name.filter(|_| !fold(text).is_empty()) else {
+        let kind = MistakeKind::Expected {
+            expected: "the name of a header such as X-User-Id".to_owned(),
+            found: format!("{:?}", text.chars().take(64).collect::<String>()),
+        };
+        return node.refuse_key(kind, None);
+    };
+    if is_reserved(&fold(text)) {
+        return node.refuse_key(
+            MistakeKind::ReservedHeader(text.to_owned()),
+            Some("choose a name of its own, such as X-User-Id".to_owned()),
+        );
+    }
+    Some(name)
+}
+
+/// A claim, a list of claims of which the first that is there counts, `{ claim: …, optional: true }`, or
+/// `{ from: issuer }`.
+fn source(node: &Node<'_>) -> Option<(IdentitySource, bool)> {
+    if !matches!(node.value(), Value::Map(_)) {
+        return Some((IdentitySource::Claims(claims(node)?), false));
+    }
+    node.section(|section| {
+        let optional = section.optional("optional", Node::boolean).unwrap_or(false);
+        Some((section_source(section)?, optional))
+    })
+}
+
+fn section_source(section: &Section<'_, '_>) -> Option<IdentitySource> {
+    match (section.key("claim"), section.key("from")) {
+        (Some(claim), None) => Some(IdentitySource::Claims(claims(&claim)?)),
+        (None, Some(from)) => from.choice(&[("issuer", ())]).map(|()| IdentitySource::ConfiguredIssuer),
+        (Some(_), Some(from)) => from.refuse_key(MistakeKind::Conflict("\"claim\"".to_owned()), None),
+        (None, None) => {
+            let kind = MistakeKind::Expected {
+                expected: "{ claim: NAME } or { from: issuer }".to_owned(),
+                found: "neither of them".to_owned(),
+            };
+            section.node().refuse_key(kind, None)
+        }
+    }
+}
+
+fn claims(node: &Node<'_>) -> Option<Vec<ClaimPath>> {
+    node.filled_list("the name of a claim, or a list of them", Node::claim_path)
+}
+
+/// The spelling to which CGI, WSGI and PHP reduce a header's name.
+fn fold(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// Whether a folded name is one that HTTP, the gateway or most applications read already. What any route
+/// injects is removed from all requests, so a name that clients use for something else would break them.
+fn is_reserved(folded: &str) -> bool {
+    const NAMES: [&str; 38] = [
+        "authorization",
+        "connection",
+        "cookie",
+        "cookie2",
+        "date",
+        "dnt",
+        "earlydata",
+        "expect",
+        "forwarded",
+        "from",
+        "host",
+        "http2settings",
+        "ifmatch",
+        "ifmodifiedsince",
+        "ifnonematch",
+        "ifrange",
+        "ifunmodifiedsince",
+        "keepalive",
+        "maxforwards",
+        "origin",
+        "pragma",
+        "prefer",
+        "proxy",
+        "range",
+        "referer",
+        "setcookie",
+        "te",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "transferencoding",
+        "upgrade",
+        "useragent",
+        "via",
+        "warning",
+        "wwwauthenticate",
+        "xrealip",
+        "xrequestid",
+    ];
+    const PREFIXES: [&str; 8] = [
+        "accept",
+        "accesscontrol",
+        "cache",
+        "content",
+        "proxyauth",
+        "proxyconnection",
+        "secfetch",
+        "xforwarded",
+    ];
+    NAMES.contains(&folded) || PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_http_and_of_the_gateway_are_reserved_in_every_spelling() {
+        for name in [
+            "Host",
+            "Content-Length",
+            "content_type",
+            "Transfer-Encoding",
+            "Connection",
+            "Keep-Alive",
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "Forwarded",
+            "X-Forwarded-For",
+            "X_Forwarded_User",
+            "X-Request-Id",
+            "X-Real-IP",
+            "Proxy",
+            "If-Match",
+            "Accept-Language",
+        ] {
+            assert!(is_reserved(&fold(name)), "{name}");
+        }
+        for name in ["X-User-Id", "Remote-User", "X-Auth-Issuer", "Tenant", "X-Ifs", "Iffy"] {
+            assert!(!is_reserved(&fold(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_set_passes_its_own_rules() {
+        for header in default_headers() {
+            assert!(!is_reserved(&fold(header.name.as_str())), "{}", header.name);
+        }
+    }
+}

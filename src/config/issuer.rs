@@ -1,0 +1,246 @@
+//! `issuer:`: the built-in token endpoints. Keys are named as SimpleJWT's settings, in lower case.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::{Algorithm, KeyFamily, Secret};
+
+use super::mistake::MistakeKind;
+use super::model::{
+    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths,
+};
+use super::walk::{Node, Section};
+use super::written::Value;
+
+/// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
+const LIFETIME: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
+
+/// Where the public keys are published; not in the file's hands, since verifiers look here.
+pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// Claims that the issuer sets itself: a user's data must not replace them (RFC 7519, section 4.1, and
+/// SimpleJWT's own).
+const RESERVED_CLAIMS: [&str; 10] =
+    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "token_type", "user_id"];
+
+/// An issuer that does not know yet what its tokens say about their issuer and audience: the provider with
+/// the gateway's own keys says that, once for those who sign and those who verify.
+#[derive(Debug)]
+pub(super) struct Unnamed(Issuer);
+
+impl Unnamed {
+    /// What its tokens are signed with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.0.algorithm
+    }
+
+    /// The issuer whose tokens this provider takes.
+    pub(super) fn named_by(self, own: Option<&Provider>) -> Issuer {
+        let Some(own) = own else { return self.0 };
+        debug_assert!(matches!(own.keys, KeySource::Own), "another provider's name is not the issuer's");
+        let issuer = match &own.issuer {
+            IssuerRule::Exactly(issuer) => Some(issuer.clone()),
+            IssuerRule::Any => None,
+        };
+        let audiences = match &own.audiences {
+            Audiences::OneOf(audiences) => audiences.clone(),
+            Audiences::Any => Vec::new(),
+        };
+        Issuer { issuer, audiences, leeway: own.leeway, ..self.0 }
+    }
+}
+
+/// Reads `issuer:`.
+pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
+    node.section(|section| {
+        section.not_available(&["on_reuse", "reuse_grace", "throttle"]);
+        let compatibility = section
+            .optional("compatibility", |node| {
+                node.choice(&[("tollgate", Compatibility::Tollgate), ("simplejwt", Compatibility::SimpleJwt)])
+            })
+            .unwrap_or(Compatibility::Tollgate);
+        let safer = compatibility == Compatibility::Tollgate;
+        let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
+        section.optional("users", users);
+        let paths = paths(section);
+        let lifetime = |name, default| {
+            section.optional(name, |node| node.duration(LIFETIME)).unwrap_or(Duration::from_secs(default))
+        };
+        let access_token_lifetime = lifetime("access_token_lifetime", 300);
+        let refresh_token_lifetime = lifetime("refresh_token_lifetime", 86_400);
+        let rotation = rotation(section, safer);
+        let default_algorithm = if safer { Algorithm::ES256 } else { Algorithm::HS256 };
+        let algorithm = section.optional("algorithm", Node::algorithm).unwrap_or(default_algorithm);
+        let signing_key = signing_key(section, algorithm);
+        let key_ring = section.optional("key_ring", |node| node.file_path("the path of a folder"));
+        let claims = match section.key("claims") {
+            Some(node) => claims(&node),
+            None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
+            None => Some(Vec::new()),
+        };
+        Some(Unnamed(Issuer {
+            compatibility,
+            store,
+            paths: paths?,
+            access_token_lifetime,
+            refresh_token_lifetime,
+            rotate_refresh_tokens: rotation.rotate,
+            blacklist_after_rotation: rotation.blacklist,
+            algorithm,
+            signing_key: signing_key?,
+            key_ring: key_ring.unwrap_or_else(|| state_directory.join("keys")),
+            claims: claims?,
+            issuer: None,
+            audiences: Vec::new(),
+            leeway: Duration::ZERO,
+        }))
+    })
+}
+
+fn store(node: &Node<'_>) -> Option<PathBuf> {
+    let expected = "a store such as sqlite://data/tollgate.db";
+    let text = node.words(expected)?;
+    let Some((scheme, path)) = text.split_once("://") else {
+        return node.expected(expected);
+    };
+    match scheme {
+        "sqlite" if path.contains(['?', '#']) => {
+            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH without settings")
+        }
+        "sqlite" if path.is_empty() || path.ends_with('/') => node.expected(expected),
+        "sqlite" => Some(node.reader().beside(path)),
+        "postgres" | "postgresql" | "mysql" | "mariadb" | "redis" => {
+            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
+        }
+        _ => node.expected(expected),
+    }
+}
+
+fn users(node: &Node<'_>) -> Option<()> {
+    match node.value() {
+        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "use `users: own`"),
+        _ => node.choice(&[("own", ())]),
+    }
+}
+
+fn paths(section: &Section<'_, '_>) -> Option<TokenPaths> {
+    let defaults = || TokenPaths {
+        obtain: "/api/token/".to_owned(),
+        refresh: "/api/token/refresh/".to_owned(),
+        verify: "/api/token/verify/".to_owned(),
+        blacklist: "/api/token/blacklist/".to_owned(),
+    };
+    let Some(node) = section.key("paths") else {
+        return Some(defaults());
+    };
+    node.section(|section| {
+        let mut taken = vec![JWKS_PATH.to_owned()];
+        let mut path = |name, default: String| match section.key(name) {
+            Some(node) => {
+                let path = node.exact_path()?;
+                if taken.contains(&path) {
+                    return node.refuse(MistakeKind::PathTaken(node.as_written()));
+                }
+                taken.push(path.clone());
+                Some(path)
+            }
+            None if taken.contains(&default) => {
+                section.node().refuse_key(MistakeKind::PathTaken(default), Some(format!("set {name} too")))
+            }
+            None => {
+                taken.push(default.clone());
+                Some(default)
+            }
+        };
+        let TokenPaths { obtain, refresh, verify, blacklist } = defaults();
+        let obtain = path("obtain", obtain);
+        let refresh = path("refresh", refresh);
+        let verify = path("verify", verify);
+        let blacklist = path("blacklist", blacklist);
+        Some(TokenPaths { obtain: obtain?, refresh: refresh?, verify: verify?, blacklist: blacklist? })
+    })
+}
+
+struct Rotation {
+    rotate: bool,
+    blacklist: bool,
+}
+
+fn rotation(section: &Section<'_, '_>, safer: bool) -> Rotation {
+    let rotate = section.optional("rotate_refresh_tokens", Node::boolean).unwrap_or(safer);
+    let said = section.optional("blacklist_after_rotation", Node::boolean);
+    if let (false, Some(true), Some(node)) = (rotate, said, section.key("blacklist_after_rotation")) {
+        node.warn("has no effect as long as rotate_refresh_tokens is false");
+    }
+    Rotation { rotate, blacklist: said.unwrap_or(safer) }
+}
+
+/// The outer `None` is a mistake, the inner one the key ring.
+fn signing_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Option<Secret>> {
+    let allow_short = section.key("allow_short");
+    let key_ring = section.key("key_ring");
+    let is_hmac = algorithm.family() == KeyFamily::Hmac;
+    if let Some(allow_short) = allow_short.as_ref().filter(|_| !is_hmac) {
+        allow_short.refuse_key::<()>(MistakeKind::NoEffect("without an HMAC algorithm"), None);
+    }
+    let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
+    let Some(node) = section.key("signing_key") else {
+        if is_hmac {
+            return section.node().refuse_key(
+                MistakeKind::SigningKeyNeeded(algorithm),
+                Some("write `signing_key: ${NAME}` or `signing_key: file:PATH`".to_owned()),
+            );
+        }
+        return Some(None);
+    };
+    if let Some(key_ring) = key_ring {
+        key_ring.refuse_key::<()>(MistakeKind::Conflict("\"signing_key\"".to_owned()), None);
+    }
+    let secret = node.secret()?;
+    node.check_signing_key(&secret, algorithm, allow_short)?;
+    Some(Some(secret))
+}
+
+fn claims(node: &Node<'_>) -> Option<Vec<(String, ClaimSource)>> {
+    let claims: Vec<Option<(String, ClaimSource)>> = node
+        .named()?
+        .into_iter()
+        .map(|(name, node)| {
+            if RESERVED_CLAIMS.contains(&name) {
+                return node.refuse_key(MistakeKind::ReservedClaim(name.to_owned()), None);
+            }
+            if name.is_empty() || name.len() > 256 || name.contains(char::is_control) {
+                let kind = MistakeKind::Expected {
+                    expected: "the name of a claim".to_owned(),
+                    found: "another key".to_owned(),
+                };
+                return node.refuse_key(kind, None);
+            }
+            Some((name.to_owned(), claim_source(&node)?))
+        })
+        .collect();
+    claims.into_iter().collect()
+}
+
+fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
+    node.section(|section| {
+        let (from, value) = (section.key("from"), section.key("value"));
+        match (from, value) {
+            (Some(from), None) => {
+                let [username, email, roles] =
+                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles];
+                from.choice(&[("username", &username), ("email", &email), ("roles", &roles)]).cloned()
+            }
+            (None, Some(value)) => Some(ClaimSource::Constant(value.words("a text")?)),
+            (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
+            (None, None) => {
+                let kind = MistakeKind::Expected {
+                    expected: "{ from: username|email|roles } or { value: TEXT }".to_owned(),
+                    found: "neither of them".to_owned(),
+                };
+                section.node().refuse_key(kind, None)
+            }
+        }
+    })
+}

@@ -1,0 +1,315 @@
+//! `providers:`: the parties whose tokens are taken.
+
+use std::time::Duration;
+
+use crate::base::{Algorithm, AlgorithmSet, ClaimPath, KeyFamily, ProviderName};
+
+use super::mistake::MistakeKind;
+use super::model::{Audiences, IssuerRule, KeySource, Provider};
+use super::value::{NAME_EXPECTED, is_name};
+use super::walk::{Node, Section};
+use super::written::Value;
+
+/// More is no difference between clocks but a way to use old tokens.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(3600);
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+
+const WHOM: &str = "name whom its tokens are meant for; `audiences: any` takes tokens meant for anybody";
+
+/// All providers of the file; one that can't be read is still known by name.
+#[derive(Debug, Default)]
+pub(super) struct Providers<'r> {
+    names: Vec<&'r str>,
+    read: Vec<Option<Provider>>,
+}
+
+impl<'r> Providers<'r> {
+    /// Their names, in the order of the file.
+    pub(super) fn names(&self) -> &[&'r str] {
+        &self.names
+    }
+
+    /// The one with the gateway's own keys.
+    pub(super) fn own(&self) -> Option<&Provider> {
+        self.read.iter().flatten().find(|provider| matches!(provider.keys, KeySource::Own))
+    }
+
+    /// Whether each of them could be read.
+    pub(super) fn all_read(&self) -> bool {
+        self.read.iter().all(Option::is_some)
+    }
+
+    /// All of them, unless one could not be read.
+    pub(super) fn all(self) -> Option<Vec<Provider>> {
+        self.read.into_iter().collect()
+    }
+}
+
+/// What the built-in issuer, if there is one, says about the tokens that it signs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OwnTokens {
+    /// There is no `issuer:`.
+    None,
+    /// There is one, with mistakes.
+    Unknown,
+    /// It signs with this.
+    SignedWith(Algorithm),
+}
+
+/// Reads `providers:`.
+pub(super) fn read<'r>(node: &Node<'r>, own_tokens: OwnTokens) -> Option<Providers<'r>> {
+    let mut providers = Providers::default();
+    let mut own: Option<&str> = None;
+    for (name, node) in node.named()? {
+        if providers.names.contains(&name) {
+            continue;
+        }
+        if !is_name(name) {
+            let kind =
+                MistakeKind::Expected { expected: NAME_EXPECTED.to_owned(), found: format!("{name:?}") };
+            node.refuse_key::<()>(kind, None);
+        }
+        providers.names.push(name);
+        providers.read.push(provider(&node, name, &mut own, own_tokens));
+    }
+    Some(providers)
+}
+
+fn provider<'r>(
+    node: &Node<'r>,
+    name: &'r str,
+    own: &mut Option<&'r str>,
+    own_tokens: OwnTokens,
+) -> Option<Provider> {
+    node.section(|section| {
+        let other_kind = section.not_available(&["introspection", "preset", "tenants"]);
+        section.not_available(&["refresh", "fetch"]);
+        let issuer = match section.key("issuer") {
+            Some(node) => issuer(&node),
+            None if other_kind => None,
+            None => node.refuse_key(MistakeKind::Missing("issuer"), None),
+        };
+        let keys = match section.key("keys") {
+            Some(node) => keys(&node),
+            None if other_kind => None,
+            None => node.refuse_key(MistakeKind::Missing("keys"), None),
+        };
+        let is_own = keys.as_ref().is_some_and(|keys| matches!(keys.source, KeySource::Own));
+        if is_own {
+            check_own(section, *own, own_tokens);
+            own.get_or_insert(name);
+        }
+        let algorithms = algorithms(section, keys.as_ref(), own_tokens);
+        let audiences = audiences(section, is_own, other_kind);
+        let leeway = section
+            .optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY))
+            .unwrap_or(if is_own { Duration::ZERO } else { DEFAULT_LEEWAY });
+        let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
+        let token_type = section
+            .optional("token_type", |node| token_type(node, is_own))
+            .or_else(|| is_own.then(|| "access".to_owned()));
+        Some(Provider {
+            name: ProviderName::new(name),
+            issuer: issuer?,
+            keys: keys?.source,
+            algorithms: algorithms?,
+            audiences: audiences?,
+            leeway,
+            required_claims,
+            token_type,
+        })
+    })
+}
+
+fn issuer(node: &Node<'_>) -> Option<IssuerRule> {
+    let text = node.words("the issuer that its tokens name, or any")?;
+    Some(if text == "any" { IssuerRule::Any } else { IssuerRule::Exactly(text) })
+}
+
+fn check_own(section: &Section<'_, '_>, own: Option<&str>, own_tokens: OwnTokens) {
+    let Some(node) = section.key("keys") else { return };
+    if let Some(other) = own {
+        node.refuse::<()>(MistakeKind::SecondOwn(other.to_owned()));
+    }
+    if matches!(own_tokens, OwnTokens::None) {
+        node.refuse_with::<()>(
+            MistakeKind::OwnWithoutIssuer,
+            "add `issuer: {}` for the defaults, or take the keys from elsewhere",
+        );
+    }
+}
+
+/// `keys:` and where to point when they do not fit the algorithms.
+struct Keys<'r> {
+    source: KeySource,
+    node: Node<'r>,
+    allow_short: bool,
+}
+
+fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
+    node.section(|section| {
+        let allow_short = section.key("allow_short");
+        let sources = ["own", "pem_file", "jwks_file", "secret"];
+        let not_available = section.not_available(&["discovery", "jwks_url", "jwks"]);
+        let given: Vec<(&str, Node<'r>)> =
+            sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
+        let mut given = given.into_iter();
+        let first = given.next();
+        for (_, node) in given {
+            let other = first.as_ref().map_or("", |(name, _)| name);
+            node.refuse_key::<()>(MistakeKind::Conflict(format!("{other:?}")), None);
+        }
+        let Some((name, node)) = first else {
+            if not_available {
+                return None;
+            }
+            let expected = "one of own, pem_file, jwks_file and secret".to_owned();
+            return section
+                .node()
+                .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
+        };
+        if let Some(allow_short) = allow_short.as_ref().filter(|_| name != "secret") {
+            allow_short.refuse_key::<()>(MistakeKind::NoEffect("without a secret"), None);
+        }
+        let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
+        Some(Keys { source: source(name, &node)?, node, allow_short })
+    })
+}
+
+fn source(name: &str, node: &Node<'_>) -> Option<KeySource> {
+    match name {
+        "own" => {
+            if node.boolean()? {
+                Some(KeySource::Own)
+            } else {
+                node.expected("true")
+            }
+        }
+        "pem_file" => Some(KeySource::PemFile(node.file_path("the path of a PEM file")?)),
+        "jwks_file" => Some(KeySource::JwksFile(node.file_path("the path of a JWK set")?)),
+        _ => Some(KeySource::Secret(node.secret()?)),
+    }
+}
+
+fn algorithms(
+    section: &Section<'_, '_>,
+    keys: Option<&Keys<'_>>,
+    own_tokens: OwnTokens,
+) -> Option<AlgorithmSet> {
+    let own = match (keys.map(|keys| &keys.source), own_tokens) {
+        (Some(KeySource::Own), OwnTokens::SignedWith(algorithm)) => Some(algorithm),
+        (Some(KeySource::Own), OwnTokens::None | OwnTokens::Unknown) => {
+            // What the issuer signs with is not known, so the list can only be read.
+            section.optional("algorithms", |node| node.list(Node::algorithm));
+            return None;
+        }
+        _ => None,
+    };
+    let Some(node) = section.key("algorithms") else {
+        return match own {
+            Some(algorithm) => Some(AlgorithmSet::EMPTY.with(algorithm)),
+            // Keys that are not available yet may say it themselves.
+            None if keys.is_none() => None,
+            None => section.node().refuse_key(
+                MistakeKind::Missing("algorithms"),
+                Some("name the algorithms that its tokens are signed with, e.g. [RS256]".to_owned()),
+            ),
+        };
+    };
+    let algorithms = node.filled_list("at least one algorithm", |node| {
+        let algorithm = node.algorithm()?;
+        check_family(node, algorithm, keys.map(|keys| &keys.source), own)
+    })?;
+    refuse_repeated(&node, &algorithms);
+    if let Some(own) = own.filter(|own| !algorithms.contains(own)) {
+        return node.refuse(MistakeKind::OwnAlgorithmMissing(own));
+    }
+    if let Some(Keys { source: KeySource::Secret(secret), node, allow_short }) = keys {
+        node.check_hmac_secret(secret, algorithms.iter().copied(), *allow_short)?;
+    }
+    Some(algorithms.into_iter().collect())
+}
+
+/// A key must serve one family of algorithms only (RFC 8725, section 3.1).
+fn check_family(
+    node: &Node<'_>,
+    algorithm: Algorithm,
+    source: Option<&KeySource>,
+    own: Option<Algorithm>,
+) -> Option<Algorithm> {
+    let is_hmac = |algorithm: Algorithm| algorithm.family() == KeyFamily::Hmac;
+    let (fits, keys) = match source {
+        Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
+        Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),
+        Some(KeySource::Own) => {
+            let fits = own.is_none_or(|own| is_hmac(own) == is_hmac(algorithm));
+            let signed_with = own.map_or("", Algorithm::name);
+            (fits, format!("the issuer's keys, which are for {signed_with}"))
+        }
+        Some(KeySource::JwksFile(_)) | None => (true, String::new()),
+    };
+    if fits { Some(algorithm) } else { node.refuse(MistakeKind::AlgorithmFamily { algorithm, keys }) }
+}
+
+fn audiences(section: &Section<'_, '_>, is_own: bool, other_kind: bool) -> Option<Audiences> {
+    let Some(node) = section.key("audiences") else {
+        if is_own {
+            return Some(Audiences::Any);
+        }
+        if other_kind {
+            return None;
+        }
+        return section.node().refuse_key(MistakeKind::Missing("audiences"), Some(WHOM.to_owned()));
+    };
+    let expected = "an audience, or any";
+    if matches!(node.value(), Value::Text(_)) && node.text(expected)? == "any" {
+        if !is_own {
+            node.warn("tokens that this provider issues for other applications are taken too");
+        }
+        return Some(Audiences::Any);
+    }
+    let audiences = node.filled_list("at least one audience, or any", |node| {
+        let audience = node.words(expected)?;
+        if audience == "any" {
+            return node.refuse_with(
+                MistakeKind::Conflict("a list".to_owned()),
+                "write `audiences: any` to take tokens meant for anybody",
+            );
+        }
+        Some(audience)
+    })?;
+    refuse_repeated(&node, &audiences);
+    Some(Audiences::OneOf(audiences))
+}
+
+fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimPath>> {
+    if matches!(node.value(), Value::Map(_)) {
+        return node.refuse_with(
+            MistakeKind::NotAvailable,
+            "use a list of the claims that must be there, e.g. [sub, email]",
+        );
+    }
+    let claims = node.list(Node::claim_path)?;
+    refuse_repeated(node, &claims);
+    Some(claims)
+}
+
+fn token_type(node: &Node<'_>, is_own: bool) -> Option<String> {
+    let expected = if is_own {
+        "access, as the gateway's own tokens say"
+    } else {
+        "the token_type of its access tokens"
+    };
+    let text = node.words(expected)?;
+    let fits = if is_own { text == "access" } else { text != "refresh" };
+    if fits { Some(text) } else { node.expected(expected) }
+}
+
+/// Refuses each item that stands in the list before. `values` are those of all items.
+pub(super) fn refuse_repeated<T: PartialEq>(node: &Node<'_>, values: &[T]) {
+    for (index, (item, value)) in node.items().iter().zip(values).enumerate() {
+        if values[..index].contains(value) {
+            item.refuse::<()>(MistakeKind::Repeated(item.shown()));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Who is calling: from the `Authorization` field to a [`Caller`].
+//!
+//! "Sent nothing" and "sent something bad" are different facts with different answers (RFC 6750, section 3.1). A
+//! token's signature is checked once and then remembered; the policy of the provider is asked on every request.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::snapshot::{Auth, Route};
+use super::token_cache::{KnownToken, Level, VerifiedToken};
+use super::worker::Worker;
+use crate::base::{ReasonCode, ShortText, UnixTime};
+use crate::http::Refusal;
+use crate::jwt::{self, Key, PolicyError, Token, VerifyError};
+use crate::providers::{Provider, candidates};
+
+/// What a request shows of its sender.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Presented<'r> {
+    /// No credentials, or none that a bearer route takes.
+    Nothing,
+    /// Credentials that can't be a token.
+    Unusable,
+    /// More than one set of them.
+    Several,
+    /// A text that may be a token.
+    Token(&'r [u8]),
+}
+
+/// Who sent a request, as far as is known.
+#[derive(Debug)]
+pub(super) enum Caller {
+    /// Nobody in particular.
+    Anonymous,
+    /// The subject of a good token.
+    Known(Principal),
+}
+
+/// A good token and the provider whose policy it meets. Only this file makes one.
+#[derive(Debug)]
+pub(super) struct Principal {
+    pub(super) token: Rc<KnownToken>,
+    pub(super) provider: Arc<Provider>,
+}
+
+impl Principal {
+    /// The subject for the log: `sub`, or SimpleJWT's `user_id`.
+    pub(super) fn subject(&self) -> Option<&str> {
+        let claims = &self.token.token.claims;
+        claims.subject().or_else(|| claims.members().get("user_id")?.as_str())
+    }
+}
+
+/// Reads the `Authorization` field (RFC 6750, section 2.1).
+pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Presented::Nothing };
+    if fields.next().is_some() {
+        return Presented::Several;
+    }
+    let field = field.as_bytes();
+    let scheme_end = field.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(field.len());
+    let (scheme, rest) = field.split_at(scheme_end);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Presented::Nothing;
+    }
+    let token = rest.trim_ascii();
+    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
+        return Presented::Unusable;
+    }
+    Presented::Token(token)
+}
+
+/// Finds out who sent a request. On a public route nobody asks.
+///
+/// # Errors
+/// Credentials that were sent and are not good.
+pub(super) fn authenticate(
+    worker: &Worker,
+    route: &Route,
+    headers: &HeaderMap,
+    now: UnixTime,
+) -> Result<Caller, Refusal> {
+    let Auth::Required(providers) = &route.auth else { return Ok(Caller::Anonymous) };
+    let outcome = match presented(headers) {
+        Presented::Nothing => {
+            worker.authentications.refused(ReasonCode::NoToken);
+            return Ok(Caller::Anonymous);
+        }
+        Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
+        Presented::Several => Err(Refusal::AmbiguousCredentials),
+        Presented::Token(text) => principal(worker, providers, text, now),
+    };
+    match &outcome {
+        Ok(_) => worker.authentications.accepted(),
+        Err(refusal) => worker.authentications.refused(refusal.reason()),
+    }
+    outcome.map(Caller::Known)
+}
+
+fn principal(
+    worker: &Worker,
+    providers: &[Arc<Provider>],
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
+    if let Some((token, level)) = worker.tokens.find(text)
+        && let Some(outcome) = check_known(providers, &token, now)
+    {
+        match level {
+            Level::Worker => worker.cache_lookups.worker_hit(),
+            Level::Shared => worker.cache_lookups.shared_hit(),
+        }
+        let provider = outcome.map_err(|error| refused_by_policy(&error))?;
+        return Ok(Principal { token, provider: Arc::clone(provider) });
+    }
+    verify(worker, providers, text, now)
+}
+
+/// The policies of those providers whose keys made the signature; `None` if the route has none of them.
+fn check_known<'p>(
+    providers: &'p [Arc<Provider>],
+    known: &KnownToken,
+    now: UnixTime,
+) -> Option<Result<&'p Arc<Provider>, PolicyError>> {
+    let token = &known.token;
+    let mut refusal = None;
+    for provider in candidates(providers, token.claims.issuer()) {
+        if provider.key_source() != token.source {
+            continue;
+        }
+        match provider.check(token.typ.as_deref(), &token.claims, now) {
+            Ok(()) => return Some(Ok(provider)),
+            Err(error) => refusal = Some(Err(error)),
+        }
+    }
+    refusal
+}
+
+/// The long way: parse, choose providers by issuer, check the signature, then the policy.
+fn verify(
+    worker: &Worker,
+    providers: &[Arc<Provider>],
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
+    let token = jwt::parse(text, &worker.token_limits).map_err(|error| Refusal::InvalidToken {
+        reason: error.reason(),
+        detail: Some(error.to_string().into()),
+    })?;
+    let (provider, key) = vouching_provider(worker, providers, text, &token, now)?;
+    let verified = VerifiedToken {
+        text: text.into(),
+        typ: token.typ().map(Into::into),
+        key,
+        source: provider.key_source(),
+        claims: token.into_claims(),
+    };
+    Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })
+}
+
+/// The provider whose key made the signature and whose policy holds, with that key.
+fn vouching_provider<'p>(
+    worker: &Worker,
+    providers: &'p [Arc<Provider>],
+    text: &[u8],
+    token: &Token<'_>,
+    now: UnixTime,
+) -> Result<(&'p Arc<Provider>, Arc<Key>), Refusal> {
+    let issuer = token.claims().issuer();
+    let mut refusal = None;
+    for provider in candidates(providers, issuer) {
+        let keys = provider.keys().id();
+        if worker.tokens.was_refused(text, keys) {
+            worker.cache_lookups.refused_hit();
+            refusal.get_or_insert(Refusal::invalid_token(ReasonCode::BadSignature));
+            continue;
+        }
+        worker.cache_lookups.miss();
+        let key = match provider.verify(token) {
+            Ok(key) => key,
+            Err(error) => {
+                if matches!(error, VerifyError::BadSignature) {
+                    worker.tokens.refuse(text, keys);
+                }
+                refusal.get_or_insert(refused_by_keys(provider, &error));
+                continue;
+            }
+        };
+        match provider.check(token.typ(), token.claims(), now) {
+            Ok(()) => return Ok((provider, key)),
+            // The signature is good: that this provider's rules do not hold says more than another's keys.
+            Err(error) => refusal = Some(refused_by_policy(&error)),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| no_provider(issuer)))
+}
+
+fn no_provider(issuer: Option<&str>) -> Refusal {
+    let detail = match issuer {
+        Some(issuer) => {
+            format!("no provider of the route has the issuer {}", ShortText::new(issuer.as_bytes()))
+        }
+        None => "the token names no issuer".to_owned(),
+    };
+    Refusal::InvalidToken { reason: ReasonCode::UnknownIssuer, detail: Some(detail.into()) }
+}
+
+fn refused_by_policy(error: &PolicyError) -> Refusal {
+    Refusal::InvalidToken { reason: error.reason(), detail: Some(error.to_string().into()) }
+}
+
+fn refused_by_keys(provider: &Provider, error: &VerifyError) -> Refusal {
+    let detail = format!("{error} (provider {})", provider.name());
+    Refusal::InvalidToken { reason: error.reason(), detail: Some(detail.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn shown(fields: &[&'static str]) -> String {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(field));
+        }
+        match presented(&headers) {
+            Presented::Token(text) => String::from_utf8_lossy(text).into_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_a_bearer_token_with_the_scheme_in_any_case() {
+        for field in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer\ta.b.c "] {
+            assert_eq!(shown(&[field]), "a.b.c", "{field:?}");
+        }
+    }
+
+    #[test]
+    fn tells_nothing_from_something_bad() {
+        assert_eq!(shown(&[]), "Nothing");
+        for field in ["", "Basic Zm9v", "Token a.b.c", "Bearera.b.c", "a.b.c"] {
+            assert_eq!(shown(&[field]), "Nothing", "{field:?}");
+        }
+        for field in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,\tBearer b"] {
+            assert_eq!(shown(&[field]), "Unusable", "{field:?}");
+        }
+        assert_eq!(shown(&["Bearer a", "Bearer a"]), "Several");
+    }
+}

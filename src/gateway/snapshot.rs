@@ -1,0 +1,104 @@
+//! What one valid file became: everything that a request needs, resolved once.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::identify::IdentityPlan;
+use super::router::Router;
+use super::token_cache::SharedTokens;
+use crate::base::{RouteName, UpstreamName};
+use crate::config::{self, AllowInPath, Config, Limits, RouteAuth, TokenForwarding};
+use crate::http::InjectedNames;
+use crate::issuer::Issuer;
+use crate::providers::Provider;
+use crate::upstream::Endpoint;
+
+/// Immutable, and shared by all workers.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(super) router: Router,
+    pub(super) routes: Vec<Arc<Route>>,
+    /// One for each upstream of the file; `None`: the gateway itself answers.
+    pub(super) endpoints: Vec<Option<Arc<Endpoint>>>,
+    pub(super) injected: InjectedNames,
+    pub(super) limits: Limits,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) issuer: Option<Arc<Issuer>>,
+    /// `None`: switched off.
+    pub(super) tokens: Option<Arc<SharedTokens>>,
+}
+
+/// A route with everything that it names.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) index: usize,
+    pub(super) name: RouteName,
+    pub(super) auth: Auth,
+    pub(super) identity: IdentityPlan,
+    pub(super) token: TokenForwarding,
+    pub(super) allow_in_path: AllowInPath,
+    pub(super) upstream: usize,
+    pub(super) upstream_name: UpstreamName,
+}
+
+/// Who may take a route.
+#[derive(Debug)]
+pub(super) enum Auth {
+    /// Everybody.
+    Public,
+    /// Bearers of a token of one of these.
+    Required(Vec<Arc<Provider>>),
+}
+
+impl Snapshot {
+    /// The token endpoints, where the file has an issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.issuer.as_ref()
+    }
+
+    /// Resolves the file. `providers` are those of the file, in its order.
+    #[must_use]
+    pub fn new(config: &Config, providers: &[Arc<Provider>], issuer: Option<Arc<Issuer>>) -> Self {
+        let routes: Vec<_> = config
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(index, route)| Arc::new(resolve(index, route, config, providers)))
+            .collect();
+        let names = config.routes.iter().flat_map(|route| &route.identity.headers).map(|header| &header.name);
+        Self {
+            router: Router::new(&config.routes),
+            routes,
+            endpoints: config
+                .upstreams
+                .iter()
+                .map(|upstream| Endpoint::new(upstream).map(Arc::new))
+                .collect(),
+            injected: InjectedNames::new(names),
+            limits: config.server.limits.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            issuer,
+            tokens: config.server.token_cache.map(|memory| Arc::new(SharedTokens::new(memory))),
+        }
+    }
+}
+
+fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Arc<Provider>]) -> Route {
+    Route {
+        index,
+        name: route.name.clone(),
+        auth: match &route.auth {
+            RouteAuth::Public => Auth::Public,
+            RouteAuth::Required { providers: allowed } => {
+                Auth::Required(allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect())
+            }
+        },
+        identity: IdentityPlan::new(index, &route.identity),
+        token: route.identity.token,
+        allow_in_path: route.allow_in_path,
+        upstream: route.upstream,
+        upstream_name: config.upstreams[route.upstream].name.clone(),
+    }
+}

@@ -1,0 +1,16 @@
+//! What HTTP asks of a gateway before anybody is authenticated: one reading of path and host, headers that
+//! must not cross, who the client is, and the answers of a refusal.
+//!
+//! Pure: no I/O, no clock. A request passes `authority` → `path` → (route) → `hygiene`.
+
+mod authority;
+mod forwarded;
+mod hygiene;
+mod path;
+mod refusal;
+
+pub use authority::{BadHost, RequestHost, request_host};
+pub use forwarded::{ClientPath, client_path, forwarded_element};
+pub use hygiene::{InjectedNames, strip_hop_by_hop};
+pub use path::{AmbiguousPath, NormalPath, Oddities, normalize};
+pub use refusal::{Refusal, error_answer};

@@ -1,0 +1,241 @@
+//! Who may issue tokens: each provider's policy and its keys as they are now.
+//!
+//! Keys are read from files and secrets when the file is taken; nothing here waits on a request's way. Providers that
+//! name the same source share one [`KeySource`], so that a token verified for one need not be verified again for the
+//! other: its policy alone is looked at.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use http::HeaderValue;
+
+use crate::base::{Algorithm, AlgorithmSet, ProviderName, ShortText, UnixTime};
+use crate::config::{self, IssuerRule};
+use crate::jwt::{Claims, JwksError, Key, KeyError, KeySet, Origin, Policy, PolicyError, Token, VerifyError};
+
+/// One party whose tokens are taken.
+#[derive(Debug)]
+pub struct Provider {
+    name: ProviderName,
+    index: usize,
+    issuer: IssuerRule,
+    issuer_header: Option<HeaderValue>,
+    algorithms: AlgorithmSet,
+    policy: Policy,
+    keys: Arc<KeySource>,
+}
+
+/// Where keys come from, and the keys that came.
+///
+/// Written by whoever loads keys, read by all workers at each token that is not cached; a reader sees either the old
+/// set or the new one.
+#[derive(Debug)]
+pub struct KeySource {
+    id: KeySourceId,
+    current: ArcSwap<KeySet>,
+}
+
+/// Names a key source within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeySourceId(usize);
+
+/// A provider's keys can't be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("providers.{provider}.keys: {problem}")]
+pub struct ProviderError {
+    provider: ProviderName,
+    problem: KeyProblem,
+}
+
+/// What is wrong with a provider's keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyProblem {
+    /// The file can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds no usable key.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
+    /// The secret is no usable key.
+    #[error("the secret can't be used: {0}")]
+    Secret(KeyError),
+    /// The file holds no key set.
+    #[error("{}: {source}", path.display())]
+    Jwks {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: JwksError,
+    },
+    /// No key fits any algorithm that the provider allows.
+    #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
+    NoKeyForAlgorithms(AlgorithmSet),
+    /// `own: true` without an issuer.
+    #[error("there is no issuer whose keys these could be")]
+    NoIssuer,
+}
+
+fn list(algorithms: AlgorithmSet) -> String {
+    algorithms.iter().map(Algorithm::name).collect::<Vec<_>>().join(", ")
+}
+
+impl Provider {
+    /// Its key in the file.
+    #[must_use]
+    pub fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    /// Its place among the providers of the file.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The issuer that the file names, as a header tells it; `None` for `issuer: any`.
+    #[must_use]
+    pub fn issuer_header(&self) -> Option<&HeaderValue> {
+        self.issuer_header.as_ref()
+    }
+
+    /// Where its keys come from.
+    #[must_use]
+    pub fn key_source(&self) -> KeySourceId {
+        self.keys.id
+    }
+
+    /// Whether its file entry names this very issuer.
+    #[must_use]
+    pub fn names_issuer(&self, issuer: Option<&str>) -> bool {
+        matches!(&self.issuer, IssuerRule::Exactly(own) if Some(own.as_str()) == issuer)
+    }
+
+    /// Whether it takes any issuer.
+    #[must_use]
+    pub fn takes_any_issuer(&self) -> bool {
+        self.issuer == IssuerRule::Any
+    }
+
+    /// Its keys as they are now.
+    #[must_use]
+    pub fn keys(&self) -> Guard<Arc<KeySet>> {
+        self.keys.current.load()
+    }
+
+    /// Checks a token's signature with the provider's keys.
+    ///
+    /// # Errors
+    /// [`VerifyError`] where no key of the provider made it.
+    pub fn verify(&self, token: &Token<'_>) -> Result<Arc<Key>, VerifyError> {
+        crate::jwt::verify(token, &self.keys(), self.algorithms)
+    }
+
+    /// Checks the claims of a token whose signature is good.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the first rule that does not hold.
+    pub fn check(&self, typ: Option<&str>, claims: &Claims, now: UnixTime) -> Result<(), PolicyError> {
+        self.policy.check(typ, claims, now)
+    }
+}
+
+/// Loads the keys of every provider of the file. `own` are the issuer's keys.
+///
+/// # Errors
+/// The first provider whose keys can't be loaded.
+pub fn load(
+    providers: &[config::Provider],
+    own: Option<&Arc<KeySet>>,
+) -> Result<Vec<Arc<Provider>>, ProviderError> {
+    let mut sources: HashMap<PathBuf, Arc<KeySource>> = HashMap::new();
+    let mut loaded = Vec::with_capacity(providers.len());
+    for (index, provider) in providers.iter().enumerate() {
+        let fail = |problem| ProviderError { provider: provider.name.clone(), problem };
+        let shared_path = match &provider.keys {
+            config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => Some(path.clone()),
+            config::KeySource::Own | config::KeySource::Secret(_) => None,
+        };
+        let known = shared_path.as_ref().and_then(|path| sources.get(path).cloned());
+        let keys = match known {
+            Some(source) => source,
+            None => {
+                let set = load_keys(provider, own).map_err(fail)?;
+                let source = Arc::new(KeySource { id: KeySourceId(index), current: ArcSwap::new(set) });
+                if let Some(path) = shared_path {
+                    sources.insert(path, Arc::clone(&source));
+                }
+                source
+            }
+        };
+        let serves = |key: &Arc<Key>| !key.algorithms().intersection(provider.algorithms).is_empty();
+        if !keys.current.load().keys().iter().any(serves) {
+            return Err(fail(KeyProblem::NoKeyForAlgorithms(provider.algorithms)));
+        }
+        loaded.push(Arc::new(Provider {
+            name: provider.name.clone(),
+            index,
+            issuer: provider.issuer.clone(),
+            issuer_header: match &provider.issuer {
+                IssuerRule::Exactly(issuer) => HeaderValue::from_str(issuer).ok(),
+                IssuerRule::Any => None,
+            },
+            algorithms: provider.algorithms,
+            policy: Policy::new(provider),
+            keys,
+        }));
+    }
+    Ok(loaded)
+}
+
+fn load_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
+    };
+    match &provider.keys {
+        config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
+        config::KeySource::PemFile(path) => {
+            let pem = read(path)?;
+            let key = Key::from_pem(&pem).map_err(|source| KeyProblem::Key { path: path.clone(), source })?;
+            Ok(Arc::new(KeySet::new(vec![key])))
+        }
+        config::KeySource::JwksFile(path) => {
+            let set = KeySet::from_jwks(&read(path)?, Origin::Local)
+                .map_err(|source| KeyProblem::Jwks { path: path.clone(), source })?;
+            for skipped in set.skipped() {
+                let kid = skipped.kid.as_ref().map(ShortText::as_str);
+                tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
+            }
+            Ok(Arc::new(set))
+        }
+        config::KeySource::Secret(secret) => {
+            let key = Key::hmac(secret, None, provider.algorithms).map_err(KeyProblem::Secret)?;
+            Ok(Arc::new(KeySet::new(vec![key])))
+        }
+    }
+}
+
+/// Which of a route's providers a token may be from: those that name its issuer, or else those that take any.
+pub fn candidates<'p, 'i>(
+    providers: &'p [Arc<Provider>],
+    issuer: Option<&'i str>,
+) -> impl Iterator<Item = &'p Arc<Provider>> + use<'p, 'i> {
+    /// Each costs a signature check at most; a token must not buy more.
+    const MOST_CANDIDATES: usize = 4;
+    let named = providers.iter().any(|provider| provider.names_issuer(issuer));
+    let fits = move |provider: &&Arc<Provider>| {
+        if named { provider.names_issuer(issuer) } else { provider.takes_any_issuer() }
+    };
+    providers.iter().filter(fits).take(MOST_CANDIDATES)
+}

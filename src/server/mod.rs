@@ -1,0 +1,230 @@
+//! The running gateway: what is opened in which order at start, and closed at stop.
+//!
+//! A worker for each core serves the traffic; a small runtime beside them, the control plane, does everything that may
+//! wait. [`run`] shows the order.
+
+mod banner;
+mod client_io;
+pub mod clock;
+mod connection;
+mod development;
+mod drain;
+mod listeners;
+mod supervisor;
+mod tls;
+mod worker_thread;
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::unbounded_channel;
+
+pub use listeners::BindError;
+pub use tls::TlsError;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::gateway::Snapshot;
+use crate::issuer::{Issuer, OpenError};
+use crate::providers::{self, ProviderError};
+use crate::telemetry::{AccessLogThread, Metrics};
+use supervisor::Supervisor;
+use worker_thread::{Crew, ListenerPlan};
+
+/// The gateway can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What development mode makes can't be made.
+    #[error(transparent)]
+    Development(#[from] development::DevelopmentError),
+    /// The issuer's key or database.
+    #[error(transparent)]
+    Issuer(#[from] OpenError),
+    /// A provider's keys.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// A listener's certificate.
+    #[error("{key}: {source}")]
+    Tls {
+        /// Which key of the file names it.
+        key: String,
+        /// What is wrong.
+        source: Box<TlsError>,
+    },
+    /// An address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gives no thread, runtime or signal.
+    #[error("the system refuses a resource: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Everything that can fail without a socket being open: what `tollgate check` tries beyond the file itself.
+#[derive(Debug)]
+pub struct Prepared {
+    snapshot: Arc<Snapshot>,
+    listeners: Vec<ListenerPlan>,
+}
+
+/// Loads what the file names: the issuer's key and database, the providers' keys, the certificates.
+///
+/// # Errors
+/// [`StartError`] says which key of the file is at fault.
+pub async fn prepare(config: &Config) -> Result<Prepared, StartError> {
+    let issuer = match &config.issuer {
+        Some(issuer) => {
+            Some(Arc::new(Issuer::open(issuer, config.development, cores(), clock::now()).await?))
+        }
+        None => None,
+    };
+    let own_keys = issuer.as_ref().map(|issuer| issuer.key_set());
+    let providers = providers::load(&config.providers, own_keys.as_ref())?;
+    let listeners = config.server.listeners.iter().enumerate().map(|(index, listener)| {
+        let label = format!("server.listeners[{index}]");
+        let tls = match &listener.tls {
+            Some(tls) => Some(tls::server_config(tls).map_err(|source| StartError::Tls {
+                key: format!("{label}.tls.certificates"),
+                source: Box::new(source),
+            })?),
+            None => None,
+        };
+        Ok(ListenerPlan { label, tls })
+    });
+    let listeners = listeners.collect::<Result<Vec<_>, StartError>>()?;
+    Ok(Prepared { snapshot: Arc::new(Snapshot::new(config, &providers, issuer)), listeners })
+}
+
+/// Runs the gateway until SIGTERM or Ctrl-C, then lets requests in flight end.
+///
+/// # Errors
+/// [`StartError`] before the first request is taken.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let control = control_plane()?;
+    if config.development {
+        development::make_missing_certificates(config)?;
+    }
+    let prepared = control.block_on(prepare(config))?;
+    if config.development {
+        control.block_on(development::make_demo_user(config, prepared.snapshot.issuer()))?;
+    }
+    let workers = config.server.workers.map_or_else(cores, NonZeroUsize::get);
+    let sockets = bind_listeners(config, workers)?;
+    let addresses: Vec<SocketAddr> =
+        sockets.iter().map(|sockets| sockets[0].local_addr()).collect::<Result<_, _>>()?;
+    let admin_socket = bind_admin(config)?;
+
+    let metrics = Arc::new(Metrics::new());
+    let log = match config.observability.access_log {
+        true => Some(AccessLogThread::start(metrics.access_log_dropped.clone())?),
+        false => None,
+    };
+    let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
+    let crew = Arc::new(Crew {
+        listeners: prepared.listeners,
+        loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+        commands,
+        most_connections: config.server.limits.connections,
+        snapshot: prepared.snapshot,
+        metrics: Arc::clone(&metrics),
+        control: control.handle().clone(),
+    });
+    let supervisor = Supervisor::start(&crew, receivers, by_worker(sockets, workers), log.as_ref())?;
+
+    let ready = Arc::new(AtomicBool::new(true));
+    metrics.ready.set(1);
+    let admin_address = start_admin(&control, admin_socket, &crew, &ready)?;
+    banner::print(config, &addresses, admin_address);
+
+    control.block_on(stop_signal())?;
+    tracing::info!(grace = ?config.server.shutdown_grace, "stopping: requests in flight may end");
+    ready.store(false, Ordering::Relaxed);
+    metrics.ready.set(0);
+    supervisor.drain(config.server.shutdown_grace);
+    drop(crew);
+    if let Some(log) = log {
+        log.finish();
+    }
+    control.shutdown_timeout(std::time::Duration::from_secs(1));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The runtime of everything that may wait.
+fn control_plane() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// One list of sockets for each listener.
+fn bind_listeners(config: &Config, workers: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
+    let listeners = config.server.listeners.iter().enumerate();
+    let bound = listeners.map(|(index, listener)| {
+        listeners::bind(listener.address, workers).map_err(|source| {
+            let key = format!("server.listeners[{index}].address");
+            BindError::new(listener.address, key, &config.file, source)
+        })
+    });
+    bound.collect()
+}
+
+/// One list of sockets for each worker.
+fn by_worker(listeners: Vec<Vec<TcpListener>>, workers: usize) -> Vec<Vec<TcpListener>> {
+    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        for (worker, socket) in listener.into_iter().enumerate() {
+            sockets[worker].push(socket);
+        }
+    }
+    sockets
+}
+
+fn bind_admin(config: &Config) -> Result<Option<TcpListener>, BindError> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    let bound = listeners::bind(admin.address, 1)
+        .map_err(|source| BindError::new(admin.address, "admin.address".into(), &config.file, source))?;
+    Ok(bound.into_iter().next())
+}
+
+fn start_admin(
+    control: &Runtime,
+    socket: Option<TcpListener>,
+    crew: &Arc<Crew>,
+    ready: &Arc<AtomicBool>,
+) -> std::io::Result<Option<SocketAddr>> {
+    let Some(socket) = socket else { return Ok(None) };
+    let address = socket.local_addr()?;
+    let workers = Arc::downgrade(crew);
+    let admin = Admin {
+        metrics: Arc::clone(&crew.metrics),
+        flush: Box::new(move || {
+            let workers = workers.clone();
+            Box::pin(async move {
+                if let Some(crew) = workers.upgrade() {
+                    Supervisor::flush(&crew).await;
+                }
+            })
+        }),
+        ready: Arc::clone(ready),
+    };
+    let listener = control.block_on(async { tokio::net::TcpListener::from_std(socket) })?;
+    control.spawn(admin::serve(listener, Arc::new(admin), control.handle().clone()));
+    Ok(Some(address))
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        // Either is the same wish.
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
