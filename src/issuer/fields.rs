@@ -15,7 +15,7 @@ pub(super) fn text<'b>(body: &'b Body, name: &str) -> Checked<'b> {
         Some(Input::NotText) => return complaint("Not a valid string."),
         Some(Input::Text(read)) => read,
     };
-    let trimmed = read.text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c));
+    let trimmed = trim(&read.text);
     if trimmed.is_empty() {
         return complaint("This field may not be blank.");
     }
@@ -48,6 +48,37 @@ pub(super) fn both<'b>(body: &'b Body, names: [&'static str; 2]) -> Result<[&'b 
     }
 }
 
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
+}
+
+/// Why nobody could log in with a user name or password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableCredential {
+    /// Empty, or white space only.
+    #[error("is blank")]
+    Blank,
+    /// White space at its ends.
+    #[error("begins or ends with white space, which is cut off when somebody logs in")]
+    OuterBlanks,
+    /// A NUL within.
+    #[error("contains a NUL character")]
+    Nul,
+}
+
+/// Whether a user name or password comes through the obtain endpoint as it is. For whoever adds users.
+///
+/// # Errors
+/// See [`UnusableCredential`].
+pub fn check_credential(text: &str) -> Result<(), UnusableCredential> {
+    match trim(text) {
+        "" => Err(UnusableCredential::Blank),
+        trimmed if trimmed != text => Err(UnusableCredential::OuterBlanks),
+        _ if text.contains('\0') => Err(UnusableCredential::Nul),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -71,6 +102,14 @@ mod tests {
         assert_eq!(checked(r#"{"a":"\u00a0\t\u001f x y \u3000\u0085"}"#), Ok("x y".to_owned()));
         assert_eq!(checked(r#"{"a":" \u001c\u2003 "}"#), complaint("This field may not be blank."));
         assert_eq!(checked("{\"a\":\"\u{200b}\"}"), Ok("\u{200b}".to_owned()));
+    }
+
+    #[test]
+    fn knows_what_nobody_could_log_in_with() {
+        assert_eq!(check_credential("a b"), Ok(()));
+        assert_eq!(check_credential(" \t"), Err(UnusableCredential::Blank));
+        assert_eq!(check_credential("a\n"), Err(UnusableCredential::OuterBlanks));
+        assert_eq!(check_credential("a\0b"), Err(UnusableCredential::Nul));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::store::{self, KeyRingError, Missing, PasswordError, Passwords, Sqlite
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
+pub use fields::{UnusableCredential, check_credential};
 pub use token_press::TokenPress;
 
 /// The built-in issuer: one for the process, behind an `Arc`.

@@ -29,9 +29,9 @@ use super::{
 use crate::base::UnixTime;
 
 /// How long SQLite waits for the lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1_300);
 /// The longest that one call may take, the wait for a connection included: a request makes at most two or three.
-const CALL_LIMIT: Duration = Duration::from_millis(1_900);
+const CALL_LIMIT: Duration = Duration::from_millis(1_600);
 /// Reads are short and rarely wait; these serve thousands of them a second.
 const READERS: u32 = 4;
 
