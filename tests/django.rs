@@ -122,6 +122,7 @@ async fn gateway_before(django: &Django) -> Tollgate {
         )
         .push_route(json!({ "match": { "path": "/public/*" }, "auth": "none", "upstream": "django" }))
         .write();
+    home.generate_key();
     home.add_user("ada", &password("ada"));
     home.add_user("grace", &password("grace"));
     Tollgate::start(home).await

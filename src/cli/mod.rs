@@ -1,18 +1,26 @@
-//! The command line: reads arguments, calls the rest, prints.
+//! The command line: reads arguments, calls the rest, prints. What a command does is decided below.
 
+mod check;
+mod key;
+mod password;
 mod run;
+mod token;
+mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Issuer};
 
 /// Enforces JSON Web Tokens in front of existing applications, and can issue them.
 #[derive(Debug, Parser)]
 #[command(
     version,
     about,
-    after_help = "Without a command it runs the gateway.\n\nExample:\n  tollgate --config gateway.yaml run"
+    after_help = "Without a command it runs the gateway. Exit codes: 0 done, 1 failed, 2 the file or the arguments \
+                  are wrong.\n\nExample:\n  tollgate --config /etc/tollgate/gateway.yaml"
 )]
 struct Arguments {
     /// The gateway's file.
@@ -27,15 +35,46 @@ enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C.
     #[command(after_help = "Example:\n  tollgate run --config /etc/tollgate/gateway.yaml")]
     Run,
+    /// Read the file and name every mistake in it, without starting anything.
+    #[command(
+        after_help = "Exits with 2 if the file can't be used.\n\nExample:\n  tollgate check gateway.yaml"
+    )]
+    Check(check::Check),
+    /// Add users of the gateway's own and set their passwords.
+    #[command(subcommand)]
+    User(user::User),
+    /// Make tokens and look into them.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Make signing keys.
+    #[command(subcommand)]
+    Key(key::Key),
 }
 
 /// What went wrong with a command, as its exit code tells scripts.
 #[derive(Debug)]
 enum Failure {
-    /// The file is at fault: 2.
-    File(String),
+    /// The file or the arguments are at fault: 2.
+    Usage(String),
     /// Anything else: 1.
     Other(String),
+}
+
+impl Failure {
+    /// An error with all that led to it.
+    fn of(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !message.contains(&cause_text) {
+                message.push_str(": ");
+                message.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        Self::Other(message)
+    }
 }
 
 /// Does what the arguments ask for.
@@ -43,12 +82,17 @@ enum Failure {
 #[expect(clippy::print_stderr, reason = "the command line's own output")]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let file = &arguments.config;
     let outcome = match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(&arguments.config),
+        Command::Run => run::run(file),
+        Command::Check(check) => check.run(file),
+        Command::User(user) => user.run(file),
+        Command::Token(token) => token.run(file),
+        Command::Key(key) => key.run(file),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::File(message)) => {
+        Err(Failure::Usage(message)) => {
             eprintln!("{message}");
             ExitCode::from(2)
         }
@@ -56,5 +100,62 @@ pub fn main() -> ExitCode {
             eprintln!("tollgate: {message}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Reads the file with the process's own environment.
+fn read(file: &Path) -> Result<Config, Failure> {
+    config::read(file, &|name| std::env::var(name).ok())
+        .map_err(|mistakes| Failure::Usage(mistakes.to_string()))
+}
+
+/// The issuer of the file; commands about users, tokens and keys need one.
+fn issuer<'c>(config: &'c Config, file: &Path) -> Result<&'c Issuer, Failure> {
+    config.issuer.as_ref().ok_or_else(|| {
+        Failure::Usage(format!("{} has no `issuer:` section, so Tollgate issues no tokens", file.display()))
+    })
+}
+
+/// A runtime for the commands that open a database.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        fn visit(command: &clap::Command) {
+            let groups: Vec<_> =
+                command.get_subcommands().filter(|command| command.get_name() != "help").collect();
+            if groups.is_empty() {
+                let help = command.clone().render_long_help().to_string();
+                assert!(help.contains("Example"), "{}: {help}", command.get_name());
+                assert!(command.get_about().is_some(), "{}", command.get_name());
+            }
+            groups.into_iter().for_each(visit);
+        }
+        Arguments::command().debug_assert();
+        visit(&Arguments::command());
+    }
+
+    #[test]
+    fn no_command_takes_a_password_as_an_argument() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let takes_value = argument.get_action().takes_values();
+                assert!(!name.contains("password") || !takes_value, "{}: {name}", command.get_name());
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Arguments::command());
     }
 }

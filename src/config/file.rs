@@ -11,13 +11,20 @@ use super::server::{self, Addresses};
 use super::upstreams::{self, Upstreams};
 use super::walk::{Node, Section};
 
+const LISTEN: &str = "say where to listen, e.g. `server: { listeners: [{ address: \"127.0.0.1:8080\" }] }`";
+const ROUTE: &str =
+    "say what goes where, e.g. `- { match: { path: /* }, auth: none, upstream: \"http://127.0.0.1:8000\" }`";
+
 /// Reads the value that the whole file is.
 pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
     root.section(|section| {
         section.not_available(&["tests"]);
         let development = section.optional("development", Node::boolean).unwrap_or(false);
         let mut addresses = Addresses::new(development);
-        let server = section.required("server", |node| server::read(node, &mut addresses));
+        let server = match section.key("server") {
+            Some(node) => server::read(&node, &mut addresses),
+            None => root.refuse_key(MistakeKind::Missing("server"), Some(LISTEN.to_owned())),
+        };
         let admin = match section.key("admin") {
             Some(node) => server::read_admin(&node, &mut addresses),
             None => server::default_admin(root, &mut addresses).map(|address| Some(Admin { address })),
@@ -32,7 +39,7 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
         };
         let routes = section.key("routes");
         if routes.is_none() && section.key("issuer").is_none() {
-            root.refuse_key::<()>(MistakeKind::Missing("routes"), None);
+            root.refuse_key::<()>(MistakeKind::Missing("routes"), Some(ROUTE.to_owned()));
         }
         let read_routes = match (&routes, &providers, &mut upstreams) {
             (None, _, _) => Some(Vec::new()),

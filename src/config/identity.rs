@@ -34,7 +34,7 @@ pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<
 
 fn token(node: &Node<'_>) -> Option<TokenForwarding> {
     if matches!(node.value(), Value::Text(text) if text == "assertion") {
-        return node.refuse_with(MistakeKind::NotAvailable, "forward and remove are");
+        return node.refuse_with(MistakeKind::NotAvailable, "use forward or remove");
     }
     node.choice(&[("forward", TokenForwarding::Forward), ("remove", TokenForwarding::Remove)])
 }

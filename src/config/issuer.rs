@@ -106,12 +106,12 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
     };
     match scheme {
         "sqlite" if path.contains(['?', '#']) => {
-            node.refuse_with(MistakeKind::NotAvailable, "settings of the database can't be given here")
+            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH without settings")
         }
         "sqlite" if path.is_empty() || path.ends_with('/') => node.expected(expected),
         "sqlite" => Some(node.reader().beside(path)),
         "postgres" | "postgresql" | "mysql" | "mariadb" | "redis" => {
-            node.refuse_with(MistakeKind::NotAvailable, "sqlite://PATH is")
+            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
         }
         _ => node.expected(expected),
     }
@@ -119,7 +119,7 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
 
 fn users(node: &Node<'_>) -> Option<()> {
     match node.value() {
-        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "`users: own` is"),
+        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "use `users: own`"),
         _ => node.choice(&[("own", ())]),
     }
 }

@@ -57,13 +57,13 @@ pub fn read_text(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Mistakes> {
-    let at = |(place, kind)| Mistake { place, ..Mistake::of_file(path, kind) };
     if text.len() > LARGEST_FILE {
         let kind = MistakeKind::FileTooLarge { limit_kib: LARGEST_FILE >> 10 };
         return Err(Mistakes::one(Mistake::of_file(path, kind)));
     }
     // Editors of one system put it there, and parsers differ in whether it is a part of the first key.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let at = |(place, kind)| unfit(text, path, place, kind);
     let marks =
         places::find(text).map_err(|mistakes| Mistakes::sorted(mistakes.into_iter().map(at).collect()))?;
     let written = written::read(text, &marks).map_err(|mistake| Mistakes::one(at(mistake)))?;
@@ -77,6 +77,21 @@ pub fn read_text(
         }
         _ => Err(Mistakes::sorted(mistakes)),
     }
+}
+
+/// A mistake that keeps the file from being read any further.
+fn unfit(text: &str, path: &Path, place: (usize, usize), kind: MistakeKind) -> Mistake {
+    let line = text.lines().nth(place.0 - 1).unwrap_or("");
+    let hint = match kind {
+        MistakeKind::Syntax(_) | MistakeKind::Alias if line.chars().nth(place.1 - 1) == Some('*') => {
+            Some("a text that begins with a star must stand in quotes")
+        }
+        MistakeKind::Syntax(_) if line.contains("${") => {
+            Some("within braces or brackets, ${NAME} must stand in quotes")
+        }
+        _ => None,
+    };
+    Mistake { place, hint: hint.map(str::to_owned), ..Mistake::of_file(path, kind) }
 }
 
 /// At most one byte more than is taken.

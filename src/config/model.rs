@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -52,6 +53,13 @@ pub struct Warning {
     pub path: String,
     /// What to think of.
     pub message: String,
+}
+
+/// Without the file, whose name the one who prints it knows: `12:5: providers.legacy.audiences: …`.
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}: {}", self.place.0, self.place.1, self.path, self.message)
+    }
 }
 
 /// `server:`: how clients reach Tollgate.
@@ -209,7 +217,7 @@ pub struct Issuer {
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
     pub signing_key: Option<Secret>,
-    /// Folder of the key ring; default `keys` below `state.directory`.
+    /// `key_ring:` its folder; default `keys` below `state.directory`.
     pub key_ring: PathBuf,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
@@ -326,7 +334,8 @@ pub enum HostPattern {
     Suffix(String),
 }
 
-/// `match.path` of a route.
+/// `match.path` of a route, in the form that requests are compared in: decoded once, but for `%2F`, `%5C` and
+/// `%25`, without dot segments or empty ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathPattern {
     /// This path and no other.
@@ -350,7 +359,7 @@ pub enum RouteAuth {
 /// `identity:` of a route.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Headers in the order of the file, or the default set.
+    /// Headers in the order of the file, or the default set; none on a route that is open to all.
     pub headers: Vec<IdentityHeader>,
     /// Whether the token itself goes to the upstream.
     pub token: TokenForwarding,

@@ -84,7 +84,11 @@ fn provider<'r>(
     node.section(|section| {
         let other_kind = section.not_available(&["introspection", "preset", "tenants"]);
         section.not_available(&["refresh", "fetch"]);
-        let issuer = section.required("issuer", issuer);
+        let issuer = match section.key("issuer") {
+            Some(node) => issuer(&node),
+            None if other_kind => None,
+            None => node.refuse_key(MistakeKind::Missing("issuer"), None),
+        };
         let keys = match section.key("keys") {
             Some(node) => keys(&node),
             None if other_kind => None,
@@ -280,8 +284,10 @@ fn audiences(section: &Section<'_, '_>, is_own: bool, other_kind: bool) -> Optio
 
 fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimPath>> {
     if matches!(node.value(), Value::Map(_)) {
-        return node
-            .refuse_with(MistakeKind::NotAvailable, "a list of claims that must be there is: [sub, email]");
+        return node.refuse_with(
+            MistakeKind::NotAvailable,
+            "use a list of the claims that must be there, e.g. [sub, email]",
+        );
     }
     let claims = node.list(Node::claim_path)?;
     refuse_repeated(node, &claims);

@@ -49,6 +49,17 @@ impl Addresses {
         Self { development, taken: Vec::new() }
     }
 
+    /// Whether a second listener would get a part of what a first one is meant to get.
+    fn is_taken(&self, address: SocketAddr) -> bool {
+        address.port() != 0
+            && self.taken.iter().any(|taken| {
+                let (one, other) = (taken.ip(), address.ip());
+                let covers_all =
+                    one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified());
+                taken.port() == address.port() && (one == other || covers_all)
+            })
+    }
+
     fn take(&mut self, node: &Node<'_>) -> Option<SocketAddr> {
         let address = node.socket_address()?;
         if self.development && !address.ip().is_loopback() {
@@ -57,7 +68,7 @@ impl Addresses {
                 "anyone who reaches it could use the demo user: listen on 127.0.0.1, or leave development off",
             );
         }
-        if address.port() != 0 && self.taken.contains(&address) {
+        if self.is_taken(address) {
             return node.refuse(MistakeKind::AddressTaken(node.shown()));
         }
         self.taken.push(address);
@@ -122,7 +133,7 @@ fn token_cache(node: &Node<'_>) -> Option<Option<ByteSize>> {
 /// The admin listener of a file that says nothing about it.
 pub(super) fn default_admin(node: &Node<'_>, addresses: &mut Addresses) -> Option<SocketAddr> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9900));
-    if addresses.taken.contains(&address) {
+    if addresses.is_taken(address) {
         return node.refuse_key(
             MistakeKind::AddressTaken(address.to_string()),
             Some("it is the admin listener's own; set admin.address, or write `admin: off`".to_owned()),

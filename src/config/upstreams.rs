@@ -165,7 +165,9 @@ fn endpoint_of(node: &Node<'_>, text: &str) -> Option<UpstreamTarget> {
     let refuse = |problem| node.refuse(MistakeKind::Pattern { found: node.shown(), problem });
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return refuse("holds a user name or password");
+        // The password is in the value, so the value is not shown.
+        let found = "the URL".to_owned();
+        return node.refuse(MistakeKind::Pattern { found, problem: "holds a user name or password" });
     }
     if text.contains('#') || uri.path_and_query().is_some_and(|path| path != "/") {
         return refuse("holds a path, but requests keep their own");

@@ -90,7 +90,10 @@ impl Node<'_> {
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let expected = words.join(" or ");
+        let expected = match words.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => words.concat(),
+        };
         let given = match self.value() {
             // YAML reads some words as other things: `1.2`, `false`.
             Value::Number(number) => number.clone(),

@@ -1,8 +1,8 @@
-//! One request's way through the gateway: [`trip`] shows it whole.
+//! One request's way through the gateway: [`trip()`] shows it whole.
 //!
 //! Each step is a call whose type says what holds afterwards: a `CleanRequest` has one reading, a `Permit` proves that
-//! the caller may pass, an `Outbound` holds nothing that a client forged and is all that [`forward`] takes. `?` carries
-//! refusals to [`handle`], the one place that answers, counts and logs.
+//! the caller may pass, an `Outbound` holds nothing that a client forged and is all that `forward` takes. `?` carries
+//! refusals to [`handle()`], the one place that answers, counts and logs.
 //!
 //! Everything here runs on a worker's thread and never waits for the control plane, but for the token endpoints.
 

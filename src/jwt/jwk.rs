@@ -135,3 +135,22 @@ impl<'j> Members<'j> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_thumbprint_ignores_order_and_other_members() {
+        let one = json!({ "kty": "EC", "crv": "P-256", "x": "a", "y": "b" });
+        let other =
+            json!({ "y": "b", "use": "sig", "x": "a", "kid": "k", "crv": "P-256", "d": "c", "kty": "EC" });
+        assert_eq!(thumbprint(&one), thumbprint(&other));
+        assert!(thumbprint(&one).is_some_and(|print| print.len() == 43));
+        for jwk in [json!({ "kty": "EC", "x": "a", "y": "b" }), json!({ "kty": "AKP" }), json!({}), json!(1)]
+        {
+            assert_eq!(thumbprint(&jwk), None, "{jwk}");
+        }
+    }
+}

@@ -118,3 +118,105 @@ impl From<JsonError> for JwksError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Algorithm;
+    use crate::jwt::samples::{all, public_pem, signing_key, token};
+    use crate::jwt::{HeaderForm, Limits, VerifyError, parse, verify};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn named(algorithm: Algorithm, kid: &str) -> Value {
+        let mut jwk = signing_key(algorithm).public_jwk().unwrap();
+        jwk["kid"] = kid.into();
+        jwk
+    }
+
+    #[test]
+    fn one_broken_key_leaves_the_others_in_use() {
+        let text = format!(
+            r#"{{"x":1,"keys":[{},7,{{"kid":"twice","kty":"EC","kty":"EC"}},{{"kid":"new","kty":"AKP"}},{}]}}"#,
+            named(Algorithm::ES256, "a"),
+            named(Algorithm::EdDSA, "b"),
+        );
+        let set = KeySet::from_jwks(text.as_bytes(), Origin::Fetched).unwrap();
+        assert_eq!(set.keys().iter().map(|key| key.kid().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+        let skipped: Vec<_> =
+            set.skipped().iter().map(|skipped| (skipped.kid.clone(), skipped.why.clone())).collect();
+        let kid = |kid: &str| Some(ShortText::new(kid.as_bytes()));
+        assert_eq!(
+            skipped,
+            [
+                (None, KeyError::NotAnObject),
+                (kid("twice"), KeyError::DuplicateMember),
+                (kid("new"), KeyError::UnknownType { kty: ShortText::new(b"AKP") }),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_an_error() {
+        let read =
+            |text: &str| KeySet::from_jwks(text.as_bytes(), Origin::Fetched).map(|set| set.keys().len());
+        for text in ["", "<html>", "[]", "{\"keys\":{}}", "{\"keys\":[]", "null"] {
+            assert_eq!(read(text), Err(JwksError::Malformed), "{text}");
+        }
+        assert_eq!(read(r#"{"kty":"EC"}"#), Err(JwksError::NoKeys));
+        assert_eq!(read(r#"{"keys":[],"keys":[]}"#), Err(JwksError::NoKeys));
+        assert_eq!(read(&format!("{{\"keys\":{}}}", "[".repeat(10_000))), Err(JwksError::TooDeep));
+        assert_eq!(read(r#"{"keys":[]}"#), Ok(0));
+    }
+
+    #[test]
+    fn no_two_sets_are_the_same_one() {
+        let ids: std::collections::HashSet<_> = (0..100).map(|_| KeySet::new(Vec::new()).id()).collect();
+        assert_eq!(ids.len(), 100);
+    }
+
+    #[test]
+    fn keys_without_name_step_back_before_the_key_of_that_name() {
+        let (named, nameless) = (signing_key(Algorithm::ES256), signing_key(Algorithm::ES256));
+        let set = KeySet::new(vec![
+            Key::from_pem(public_pem(&nameless).as_bytes()).unwrap(),
+            named.verification_key().unwrap(),
+        ]);
+        let verdict = |text: String| {
+            verify(&parse(text.as_bytes(), &Limits::default()).unwrap(), &set, all()).map(|_| ())
+        };
+        assert_eq!(verdict(token(&named, HeaderForm::WithKid)), Ok(()));
+        assert_eq!(verdict(token(&nameless, HeaderForm::WithKid)), Ok(()), "its own name is unknown here");
+        assert_eq!(verdict(token(&named, HeaderForm::Plain)), Ok(()), "without kid all are tried");
+
+        // Both carry the name, one has the key: a signature of the nameless key under that name is not looked for.
+        let only_nameless_signs = KeySet::new(vec![
+            Key::from_pem(public_pem(&named).as_bytes()).unwrap(),
+            signing_key(Algorithm::ES256).verification_key().unwrap(),
+        ]);
+        let stranger = only_nameless_signs.keys()[1].kid().unwrap().to_owned();
+        let input =
+            crate::jwt::samples::signing_input(&json!({ "alg": "ES256", "kid": stranger }).to_string(), "{}");
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(named.to_pem().unwrap().expose()).unwrap();
+        let signature =
+            jsonwebtoken::crypto::sign(input.as_bytes(), &key, jsonwebtoken::Algorithm::ES256).unwrap();
+        let text = format!("{input}.{signature}");
+        let token = parse(text.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(verify(&token, &only_nameless_signs, all()).unwrap_err(), VerifyError::BadSignature);
+    }
+
+    proptest! {
+        #[test]
+        fn a_mutated_set_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), origin in any::<bool>()) {
+            let mut text = json!({ "keys": [
+                { "kty": "EC", "crv": "P-256", "kid": "a", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                  "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" },
+                { "kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow" },
+                { "kty": "RSA", "n": "AQAB", "e": "AQAB" },
+            ] }).to_string().into_bytes();
+            let at = at.index(text.len());
+            text[at] = byte;
+            let _ = KeySet::from_jwks(&text, if origin { Origin::Local } else { Origin::Fetched });
+        }
+    }
+}

@@ -327,3 +327,135 @@ fn private_pem(der: &[u8]) -> Secret {
     pem.extend_from_slice(b"-----END PRIVATE KEY-----\n");
     Secret::new(pem.as_slice())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwt::samples::{SECRET, all, members, set_of, signing_key};
+    use crate::jwt::{Limits, parse, verify};
+
+    fn claims() -> Map<String, Value> {
+        members(
+            json!({ "token_type": "access", "exp": 4_000_000_000_u64, "name": "Ünïcode", "a": [1.5, null] }),
+        )
+    }
+
+    fn header_of(token: &str) -> String {
+        String::from_utf8(URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_signed_verifies_and_keeps_its_order() {
+        for algorithm in Algorithm::ALL {
+            let key = signing_key(algorithm);
+            let keys = set_of(key.verification_key().unwrap());
+            for form in [HeaderForm::WithKid, HeaderForm::Plain] {
+                let text = key.sign(&claims(), form).unwrap();
+                let token = parse(text.as_bytes(), &Limits::default()).unwrap();
+                let vouched = verify(&token, &keys, all()).unwrap();
+                assert_eq!(vouched.kid(), key.kid(), "{algorithm}");
+                assert_eq!(token.kid(), key.kid().filter(|_| form == HeaderForm::WithKid));
+                let names = |members: &Map<String, Value>| members.keys().cloned().collect::<Vec<_>>();
+                assert_eq!(names(token.claims().members()), names(&claims()));
+                assert_eq!(token.into_claims().into_members(), claims());
+            }
+        }
+    }
+
+    #[test]
+    fn the_header_is_alg_typ_kid_in_this_order() {
+        let key = signing_key(Algorithm::ES256);
+        let header = |form| header_of(&key.sign(&claims(), form).unwrap());
+        assert_eq!(header(HeaderForm::Plain), r#"{"alg":"ES256","typ":"JWT"}"#);
+        let kid = key.kid().unwrap();
+        assert_eq!(header(HeaderForm::WithKid), format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{kid}"}}"#));
+        let secret = signing_key(Algorithm::HS256).sign(&claims(), HeaderForm::WithKid).unwrap();
+        assert_eq!(header_of(&secret), r#"{"alg":"HS256","typ":"JWT"}"#);
+    }
+
+    #[test]
+    fn a_key_survives_its_pem_form() {
+        for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.family() != KeyFamily::Hmac)
+        {
+            let key = signing_key(algorithm);
+            let pem = key.to_pem().unwrap();
+            let text = std::str::from_utf8(pem.expose()).unwrap();
+            assert!(
+                text.starts_with("-----BEGIN PRIVATE KEY-----\n")
+                    && text.ends_with("-----END PRIVATE KEY-----\n")
+            );
+            assert!(text.lines().all(|line| line.len() <= 64));
+            let again = SigningKey::from_pem(algorithm, &pem).unwrap();
+            assert_eq!((again.kid(), again.public_jwk()), (key.kid(), key.public_jwk()), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn reads_the_older_private_forms() {
+        let pem = |label: &str, der: &[u8]| {
+            Secret::new(format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der)))
+        };
+        let ec = signing_key(Algorithm::ES384);
+        let Pair::Ec(pair) = &ec.pair else { panic!("an EC key") };
+        let der = pair.private_key().as_der().unwrap();
+        let again = SigningKey::from_pem(Algorithm::ES384, &pem("EC PRIVATE KEY", der.as_ref())).unwrap();
+        assert_eq!(again.kid(), ec.kid());
+
+        let rsa = signing_key(Algorithm::PS256);
+        let Pair::Rsa(pair, _) = &rsa.pair else { panic!("an RSA key") };
+        let der = pair.as_der().unwrap();
+        // PKCS#8 is PKCS#1 with 26 bytes before it.
+        let again =
+            SigningKey::from_pem(Algorithm::PS256, &pem("RSA PRIVATE KEY", &der.as_ref()[26..])).unwrap();
+        assert_eq!(again.kid(), rsa.kid());
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_its_algorithm_is_refused() {
+        let pem = |algorithm| signing_key(algorithm).to_pem().unwrap();
+        for (algorithm, other) in [
+            (Algorithm::ES256, Algorithm::ES384),
+            (Algorithm::ES256, Algorithm::EdDSA),
+            (Algorithm::EdDSA, Algorithm::ES256),
+            (Algorithm::RS256, Algorithm::ES256),
+            (Algorithm::ES256, Algorithm::RS256),
+        ] {
+            let refused = SigningKey::from_pem(algorithm, &pem(other)).unwrap_err();
+            assert_eq!(refused, SigningError::Unfit(algorithm), "{other} for {algorithm}");
+        }
+        let hmac = Algorithm::HS256;
+        assert_eq!(
+            SigningKey::from_pem(hmac, &pem(Algorithm::ES256)).unwrap_err(),
+            SigningError::TakesSecret(hmac)
+        );
+        assert_eq!(SigningKey::generate(hmac).unwrap_err(), SigningError::TakesSecret(hmac));
+        let secret = Secret::new(SECRET);
+        let asymmetric = Algorithm::ES256;
+        assert_eq!(
+            SigningKey::hmac(asymmetric, &secret).unwrap_err(),
+            SigningError::TakesPrivateKey(asymmetric)
+        );
+        assert_eq!(SigningKey::hmac(hmac, &Secret::new("")).unwrap_err(), SigningError::EmptySecret);
+        assert_eq!(SigningKey::from_pem(asymmetric, &secret).unwrap_err(), SigningError::NoPrivateKey);
+    }
+
+    #[test]
+    fn what_is_published_holds_no_private_member() {
+        for algorithm in Algorithm::ALL {
+            let key = signing_key(algorithm);
+            let Some(jwk) = key.public_jwk() else {
+                assert_eq!((algorithm.family(), key.kid()), (KeyFamily::Hmac, None));
+                assert!(key.to_pem().is_none());
+                continue;
+            };
+            let names: Vec<_> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
+            let expected: &[&str] = match algorithm.family() {
+                KeyFamily::Rsa => &["kty", "n", "e", "kid", "alg", "use"],
+                KeyFamily::Ed25519 => &["kty", "crv", "x", "kid", "alg", "use"],
+                _ => &["kty", "crv", "x", "y", "kid", "alg", "use"],
+            };
+            assert_eq!(names, expected, "{algorithm}");
+            assert_eq!(thumbprint(&jwk).as_deref(), key.kid());
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::error::ParseError;
 use super::json;
 use super::jws::{Jws, Limits};
 
-/// A token that was read. Nothing says yet that it is genuine: [`verify`](super::verify) does.
+/// A token that was read. Nothing says yet that it is genuine: [`verify`](super::verify()) does.
 #[derive(Debug, Clone)]
 pub struct Token<'t> {
     jws: Jws<'t>,

@@ -27,14 +27,7 @@ pub(super) fn print(config: &Config, addresses: &[SocketAddr], admin: Option<Soc
 fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> String {
     let mut text = format!("tollgate {}, {}\n", env!("CARGO_PKG_VERSION"), config.file.display());
     for warning in &config.warnings {
-        let (line, column) = warning.place;
-        line!(
-            text,
-            "warning: {}:{line}:{column}: {}: {}",
-            config.file.display(),
-            warning.path,
-            warning.message
-        );
+        line!(text, "warning: {}:{warning}", config.file.display());
     }
     for (index, (listener, address)) in config.server.listeners.iter().zip(addresses).enumerate() {
         let scheme = if listener.tls.is_some() { "https" } else { "http" };

@@ -19,6 +19,7 @@ use rcgen::{
 use crate::base::Secret;
 use crate::config::Config;
 use crate::issuer::Issuer;
+use crate::store::{NewUser, PasswordError, StoreError};
 
 /// The user that printed commands log in as.
 pub(super) const DEMO_USER: &str = "demo";
@@ -37,9 +38,12 @@ pub enum DevelopmentError {
     /// The certificate can't be made.
     #[error("can't make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// The user can't be made.
+    /// The user can't be stored.
     #[error("can't make the user {DEMO_USER}: {0}")]
-    User(String),
+    Store(#[from] StoreError),
+    /// Its password can't be hashed.
+    #[error("can't make the user {DEMO_USER}: {0}")]
+    Password(#[from] PasswordError),
 }
 
 /// Where the authority's certificate stands: beside the certificate that it signed.
@@ -130,10 +134,18 @@ pub(super) async fn make_demo_user(
         Err(source) => return Err(DevelopmentError::File { path, source }),
     };
     let password = Secret::new(password.trim_end().as_bytes());
-    issuer
-        .ensure_user(DEMO_USER, &password, super::clock::now())
-        .await
-        .map_err(|error| DevelopmentError::User(error.to_string()))
+    let store = issuer.store();
+    if store.user_by_name(DEMO_USER).await?.is_some() {
+        return Ok(());
+    }
+    let user = NewUser {
+        username: DEMO_USER.into(),
+        email: String::new(),
+        password: issuer.passwords().hash(password).await?,
+        roles: String::new(),
+    };
+    store.add_user(&user, super::clock::now()).await?;
+    Ok(())
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), DevelopmentError> {

@@ -27,7 +27,7 @@ pub use listeners::BindError;
 pub use tls::TlsError;
 
 use crate::admin::{self, Admin};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gateway::Snapshot;
 use crate::issuer::{Issuer, OpenError};
 use crate::providers::{self, ProviderError};
@@ -63,25 +63,27 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// Everything that can fail without a socket being open: what `tollgate check` tries beyond the file itself.
-#[derive(Debug)]
-pub struct Prepared {
+/// What the file names, loaded.
+struct Prepared {
     snapshot: Arc<Snapshot>,
     listeners: Vec<ListenerPlan>,
 }
 
-/// Loads what the file names: the issuer's key and database, the providers' keys, the certificates.
-///
-/// # Errors
-/// [`StartError`] says which key of the file is at fault.
-pub async fn prepare(config: &Config) -> Result<Prepared, StartError> {
+async fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let issuer = match &config.issuer {
-        Some(issuer) => Some(Arc::new(Issuer::open(issuer, config.development, cores()).await?)),
+        Some(issuer) => {
+            Some(Arc::new(Issuer::open(issuer, config.development, cores(), clock::now()).await?))
+        }
         None => None,
     };
     let own_keys = issuer.as_ref().map(|issuer| issuer.key_set());
     let providers = providers::load(&config.providers, own_keys.as_ref())?;
-    let listeners = config.server.listeners.iter().enumerate().map(|(index, listener)| {
+    let listeners = listener_plans(config)?;
+    Ok(Prepared { snapshot: Arc::new(Snapshot::new(config, &providers, issuer)), listeners })
+}
+
+fn listener_plans(config: &Config) -> Result<Vec<ListenerPlan>, StartError> {
+    let plans = config.server.listeners.iter().enumerate().map(|(index, listener)| {
         let label = format!("server.listeners[{index}]");
         let tls = match &listener.tls {
             Some(tls) => Some(tls::server_config(tls).map_err(|source| StartError::Tls {
@@ -92,8 +94,22 @@ pub async fn prepare(config: &Config) -> Result<Prepared, StartError> {
         };
         Ok(ListenerPlan { label, tls })
     });
-    let listeners = listeners.collect::<Result<Vec<_>, StartError>>()?;
-    Ok(Prepared { snapshot: Arc::new(Snapshot::new(config, &providers, issuer)), listeners })
+    plans.collect()
+}
+
+/// Loads the key files and certificates that a valid file names, and nothing that a start would make or change.
+///
+/// # Errors
+/// The first one that can't be used, with the key of the file that names it.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let foreign = |provider: &&config::Provider| !matches!(provider.keys, config::KeySource::Own);
+    let foreign: Vec<config::Provider> = config.providers.iter().filter(foreign).cloned().collect();
+    providers::load(&foreign, None)?;
+    // A start in development makes them.
+    if !config.development {
+        listener_plans(config)?;
+    }
+    Ok(())
 }
 
 /// Runs the gateway until SIGTERM or Ctrl-C, then lets requests in flight end.

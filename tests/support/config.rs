@@ -188,6 +188,12 @@ impl Home {
         child.wait_with_output().unwrap()
     }
 
+    /// Makes a signing key for the issuer, by the command that an operator would use.
+    pub fn generate_key(&self) {
+        let output = self.run(&["key", "generate", "--config", "gateway.yaml"], "");
+        assert!(output.status.success(), "key generate: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Makes a user of the gateway's own, by the command that an operator would use.
     pub fn add_user(&self, username: &str, password: &str) {
         let output = self.run(

@@ -153,10 +153,10 @@ fn every_token_is_refused_for_the_reason_that_the_vectors_name() {
                 assert!(outcome.as_ref().is_err_and(|error| expected.contains(error)), "{name}: {outcome:?}");
             }
             "encrypted token (five parts)" => {
-                assert_eq!(outcome.err(), Some(ParseError::Encrypted), "{name}")
+                assert_eq!(outcome.err(), Some(ParseError::Encrypted), "{name}");
             }
             "crit names an unknown header" => {
-                assert_eq!(outcome.err(), Some(ParseError::CriticalHeader), "{name}")
+                assert_eq!(outcome.err(), Some(ParseError::CriticalHeader), "{name}");
             }
             _ if why.starts_with("b64=false")
                 && case["token"].is_string()

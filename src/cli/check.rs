@@ -1,0 +1,42 @@
+//! `tollgate check`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Failure, read};
+use crate::server;
+
+/// Read the file and name every mistake in it, without starting anything.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The file, instead of that of `--config`.
+    file: Option<PathBuf>,
+}
+
+impl Check {
+    #[expect(clippy::print_stdout, reason = "the command line's own output")]
+    pub(super) fn run(self, default: &Path) -> Result<(), Failure> {
+        let file = self.file.as_deref().unwrap_or(default);
+        let config = read(file)?;
+        for warning in &config.warnings {
+            println!("warning: {}:{warning}", file.display());
+        }
+        server::check(&config).map_err(|error| match Failure::of(&error) {
+            Failure::Usage(message) | Failure::Other(message) => {
+                Failure::Usage(format!("{}: {message}", file.display()))
+            }
+        })?;
+        let count =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        println!(
+            "{} is valid: {}, {}, {}, {}",
+            file.display(),
+            count(config.server.listeners.len(), "listener"),
+            count(config.providers.len(), "provider"),
+            count(config.upstreams.len(), "upstream"),
+            count(config.routes.len(), "route"),
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! How a password reaches a command: typed twice at a terminal, or one line of standard input. Never as an argument,
+//! where every user of the machine could read it.
+
+use std::io::BufRead;
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::base::Secret;
+
+/// Longer than any that a person keeps in mind or a manager makes.
+const LONGEST: usize = 1024;
+
+/// Asks for a new password.
+pub(super) fn read(from_stdin: bool) -> Result<Secret, Failure> {
+    let password = if from_stdin { line_of_stdin()? } else { typed_twice()? };
+    check(&password)?;
+    Ok(Secret::new(password.as_bytes()))
+}
+
+fn line_of_stdin() -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::of(&error))?;
+    let length = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(length);
+    Ok(line)
+}
+
+fn typed_twice() -> Result<Zeroizing<String>, Failure> {
+    let ask = |prompt| {
+        let typed = rpassword::prompt_password(prompt);
+        typed
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::Usage(format!("no terminal to ask at ({error}): use --password-stdin")))
+    };
+    let password = ask("Password: ")?;
+    if *password != *ask("Once more: ")? {
+        return Err(Failure::Other("the two passwords differ".into()));
+    }
+    Ok(password)
+}
+
+fn check(password: &str) -> Result<(), Failure> {
+    if password.is_empty() {
+        return Err(Failure::Usage("the password is empty".into()));
+    }
+    if password.len() > LONGEST {
+        return Err(Failure::Usage(format!("the password is longer than {LONGEST} bytes")));
+    }
+    // The login endpoint cuts outer blanks, as SimpleJWT does: such a password would never be right.
+    if password.trim() != password {
+        return Err(Failure::Usage(
+            "the password begins or ends with a blank, which a login would cut off".into(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_passwords_that_no_login_could_repeat() {
+        assert!(check("correct horse").is_ok());
+        for password in ["", " a", "a\t", &"a".repeat(LONGEST + 1)] {
+            assert!(check(password).is_err(), "{password:?}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `tollgate token`.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::{Failure, issuer, read, runtime};
+use crate::base::{UnixTime, parse_duration};
+use crate::config::{Config, KeySource};
+use crate::issuer::TokenPress;
+use crate::jwt::{self, Limits, Token as ParsedToken};
+use crate::providers::{self, Provider};
+use crate::server::clock;
+use crate::store::{Missing, Sqlite, Store};
+
+/// Make tokens and look into them.
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Sign an access token with the issuer's key. It belongs to no session.
+    #[command(after_help = "Examples:\n  tollgate token mint --user ada\n  \
+                            tollgate token mint --subject job-7 --claim scope=orders:read --lifetime 1h")]
+    Mint(Mint),
+    /// Show what a token says, and whether a provider of the file takes it.
+    ///
+    /// Exits with 0 if one does, with 1 if none does. A token is a password while it lives: standard input keeps it out
+    /// of the process list.
+    #[command(
+        after_help = "Examples:\n  tollgate token inspect < token.txt\n  tollgate token inspect \"$TOKEN\""
+    )]
+    Inspect {
+        /// The token; `-` or nothing reads standard input.
+        token: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Mint {
+    /// A user of the gateway's own, with the claims that a login would give.
+    #[arg(long, required_unless_present = "subject")]
+    user: Option<String>,
+    /// Anybody: the claims `sub` and `user_id`.
+    #[arg(long, conflicts_with = "user")]
+    subject: Option<String>,
+    /// One more claim. A value that is JSON is taken as JSON, any other as text.
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
+    #[arg(long, value_parser = parse_duration)]
+    lifetime: Option<Duration>,
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("expected NAME=VALUE".into());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
+}
+
+impl Token {
+    pub(super) fn run(self, file: &Path) -> Result<(), Failure> {
+        let config = read(file)?;
+        match self {
+            Self::Mint(mint) => mint.run(&config, file),
+            Self::Inspect { token } => inspect(&config, token),
+        }
+    }
+}
+
+impl Mint {
+    #[expect(clippy::print_stdout, reason = "the command line's own output")]
+    fn run(self, config: &Config, file: &Path) -> Result<(), Failure> {
+        let issuer = issuer(config, file)?;
+        let now = clock::now();
+        let press = TokenPress::open(issuer, now).map_err(|error| Failure::of(&error))?;
+        let mut claims = match (&self.user, self.subject) {
+            (Some(name), _) => {
+                let user = runtime()?.block_on(async {
+                    let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
+                    let store = store.map_err(|error| Failure::of(&error))?;
+                    store.user_by_name(name).await.map_err(|error| Failure::of(&error))
+                })?;
+                let unknown = || Failure::Other(format!("there is no user {name:?}"));
+                press.user_claims(&user.ok_or_else(unknown)?, now)
+            }
+            (None, subject) => {
+                let subject = Value::String(subject.unwrap_or_default());
+                Map::from_iter([("user_id".to_owned(), subject.clone()), ("sub".to_owned(), subject)])
+            }
+        };
+        claims.extend(self.claims);
+        let token = press.access_token(&claims, self.lifetime, now).map_err(|error| Failure::of(&error))?;
+        println!("{token}");
+        Ok(())
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+fn inspect(config: &Config, token: Option<String>) -> Result<(), Failure> {
+    let text = match token.filter(|token| token != "-") {
+        Some(token) => token,
+        None => {
+            let mut text = String::new();
+            // One byte more than any token: enough to see that it is too long.
+            let limit = Limits::default().token as u64 + 1;
+            std::io::stdin().take(limit).read_to_string(&mut text).map_err(|error| Failure::of(&error))?;
+            text
+        }
+    };
+    let token = jwt::parse(text.trim().as_bytes(), &Limits::default())
+        .map_err(|error| Failure::Other(format!("no token ({}): {error}", error.reason())))?;
+    let now = clock::now();
+    println!("{:#}", json!({"header": header(&token), "claims": token.claims().members()}));
+    if let Some(expiry) = token.claims().expires_at() {
+        println!("{}", lifetime(expiry, now));
+    }
+    let mut taken = false;
+    for provider in load_providers(config, now)? {
+        let verdict = judge(&provider, &token, now);
+        taken |= verdict.is_ok();
+        match verdict {
+            Ok(()) => println!("provider {}: accepted", provider.name()),
+            Err(why) => println!("provider {}: refused, {why}", provider.name()),
+        }
+    }
+    if taken { Ok(()) } else { Err(Failure::Other("no provider of the file takes this token".into())) }
+}
+
+fn header(token: &ParsedToken<'_>) -> Value {
+    let mut header = Map::new();
+    header.insert("alg".into(), json!(token.algorithm().name()));
+    header.extend(token.typ().map(|typ| ("typ".to_owned(), json!(typ))));
+    header.extend(token.kid().map(|kid| ("kid".to_owned(), json!(kid))));
+    Value::Object(header)
+}
+
+fn lifetime(expiry: UnixTime, now: UnixTime) -> String {
+    if expiry > now {
+        format!("expires in {:?}", expiry.since(now))
+    } else {
+        format!("expired {:?} ago", now.since(expiry))
+    }
+}
+
+/// The providers of the file. One with keys of our own needs an issuer whose keys can be read.
+fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, Failure> {
+    let has_own = config.providers.iter().any(|provider| matches!(provider.keys, KeySource::Own));
+    let own = match &config.issuer {
+        Some(issuer) if has_own => {
+            Some(TokenPress::open(issuer, now).map_err(|error| Failure::of(&error))?.key_set())
+        }
+        _ => None,
+    };
+    providers::load(&config.providers, own.as_ref()).map_err(|error| Failure::of(&error))
+}
+
+fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+    provider.verify(token).map_err(|error| format!("{}: {error}", error.reason()))?;
+    provider.check(token.typ(), token.claims(), now).map_err(|error| format!("{}: {error}", error.reason()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_json_where_it_reads_as_json() {
+        assert_eq!(claim("scope=a b"), Ok(("scope".into(), json!("a b"))));
+        assert_eq!(claim("level=3"), Ok(("level".into(), json!(3))));
+        assert_eq!(claim("roles=[\"a\"]"), Ok(("roles".into(), json!(["a"]))));
+        assert_eq!(claim("x=a=b"), Ok(("x".into(), json!("a=b"))));
+        assert!(claim("scope").is_err() && claim("=x").is_err());
+    }
+}

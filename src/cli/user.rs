@@ -1,0 +1,137 @@
+//! `tollgate user`.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
+
+use super::{Failure, issuer, password, read, runtime};
+use crate::config::Issuer;
+use crate::server::clock;
+use crate::store::{Missing, NewUser, Passwords, Sqlite, Store, StoreError};
+
+/// Add users of the gateway's own and set their passwords.
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// Add a user. The password is asked for twice.
+    #[command(
+        after_help = "Examples:\n  tollgate user add ada --email ada@example.com --role admin --role staff\n  \
+                            pass show ada | tollgate user add ada --password-stdin"
+    )]
+    Add(Add),
+    /// Set a user's password. It is asked for twice.
+    #[command(after_help = "Example:\n  tollgate user passwd ada")]
+    Passwd {
+        /// Who.
+        name: String,
+        /// Take the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// The name to log in with; compared with case.
+    name: String,
+    /// An address for the `email` claim.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    email: String,
+    /// A role; may be given several times.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Take the password from the first line of standard input.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl User {
+    pub(super) fn run(self, file: &Path) -> Result<(), Failure> {
+        let config = read(file)?;
+        let issuer = issuer(&config, file)?;
+        match self {
+            Self::Add(user) => runtime()?.block_on(add(issuer, user)),
+            Self::Passwd { name, password_stdin } => {
+                runtime()?.block_on(passwd(issuer, &name, password_stdin))
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
+    check_name(&user.name)?;
+    if let Some(role) = user.roles.iter().find(|role| role.is_empty() || role.contains(char::is_whitespace)) {
+        return Err(Failure::Usage(format!("{role:?} is no role: a role is one word")));
+    }
+    let store = open(issuer, Missing::Create).await?;
+    if store.user_by_name(&user.name).await.map_err(|error| Failure::of(&error))?.is_some() {
+        return Err(taken(&user.name));
+    }
+    let password = password::read(user.password_stdin)?;
+    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    let new = NewUser { username: user.name, email: user.email, password: hash, roles: user.roles.join(" ") };
+    let id = store.add_user(&new, clock::now()).await.map_err(|error| match error {
+        StoreError::Conflict => taken(&new.username),
+        other @ StoreError::Unavailable { .. } => Failure::of(&other),
+    })?;
+    println!("added the user {} with id {id}", new.username);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Failure> {
+    let store = open(issuer, Missing::Refuse).await?;
+    let unknown = || Failure::Other(format!("there is no user {name:?}: `tollgate user add` makes one"));
+    if store.user_by_name(name).await.map_err(|error| Failure::of(&error))?.is_none() {
+        return Err(unknown());
+    }
+    let password = password::read(from_stdin)?;
+    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    if !store.set_password(name, &hash).await.map_err(|error| Failure::of(&error))? {
+        return Err(unknown());
+    }
+    println!("set the password of {name}");
+    Ok(())
+}
+
+async fn open(issuer: &Issuer, missing: Missing) -> Result<Sqlite, Failure> {
+    Sqlite::open(&issuer.store, missing).await.map_err(|error| Failure::of(&error))
+}
+
+async fn passwords() -> Result<Passwords, Failure> {
+    Passwords::new(Handle::current(), 1).await.map_err(|error| Failure::of(&error))
+}
+
+fn taken(name: &str) -> Failure {
+    Failure::Other(format!("there is a user {name:?} already: `tollgate user passwd` sets a password"))
+}
+
+/// What a login could never send, or a log line should not hold, is no name.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let fits = !name.is_empty()
+        && name.chars().count() <= 150
+        && name.trim() == name
+        && !name.chars().any(char::is_control);
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::Usage(
+        "a name has 1 to 150 characters, none of them a control character, and no outer blanks".into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_names_that_no_login_could_send() {
+        for name in ["ada", "ada@example.com", "Zoë Lovelace"] {
+            assert!(check_name(name).is_ok(), "{name:?}");
+        }
+        for name in ["", " ada", "ada ", "a\u{0}da", "a\nda", &"a".repeat(151)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads the body of a token request as Django REST framework does: JSON, form or multipart.
+
+mod form;
+mod json;
+mod multipart;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use super::media_type::{MediaType, latin1};
+use super::refused::Refused;
+
+/// The media types of bodies, in the order in which they are tried.
+pub(super) const MEDIA_TYPES: [&str; 3] =
+    ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+
+/// A body that holds an object. It may hold a password: no `Debug`.
+#[derive(Default)]
+pub(super) struct Body(Vec<(String, Input)>);
+
+/// The value of one field, as far as a field for text tells them apart.
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(super) enum Input {
+    Null,
+    /// A boolean, a list, an object, a file.
+    NotText,
+    Text(Text),
+}
+
+/// A text as Python's `json` reads it.
+#[derive(Default)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(super) struct Text {
+    /// A lone surrogate stands here as U+FFFD.
+    pub(super) text: String,
+    /// The first lone surrogate, which no Rust string can hold.
+    pub(super) surrogate: Option<u16>,
+}
+
+impl From<String> for Input {
+    fn from(text: String) -> Self {
+        Self::Text(Text { text, surrogate: None })
+    }
+}
+
+impl Body {
+    /// Reads the body of a request. An empty one is an empty object, whatever its type.
+    pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self, Refused> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        let named = headers.get(CONTENT_TYPE).map(|value| latin1(value.as_bytes())).unwrap_or_default();
+        let media_type = MediaType::parse(&named);
+        let takes = |ours: &str| media_type.overlaps(ours);
+        if takes(MEDIA_TYPES[0]) {
+            return match json::parse(body)
+                .map_err(|error| Refused::Malformed(format!("JSON parse error - {error}")))?
+            {
+                json::Document::Object(fields) => Ok(Self(fields)),
+                json::Document::Null => Err(Refused::NoData),
+                json::Document::Other(python_type) => Err(Refused::NotAnObject(python_type)),
+            };
+        }
+        if takes(MEDIA_TYPES[1]) {
+            return Ok(Self(form::parse(body)));
+        }
+        if takes(MEDIA_TYPES[2]) {
+            return multipart::parse(body, media_type.parameter("boundary")).map(Self).map_err(|boundary| {
+                Refused::Malformed(format!(
+                    "Multipart form parse error - Invalid boundary in multipart: {}",
+                    boundary.as_deref().unwrap_or("None")
+                ))
+            });
+        }
+        drop(media_type);
+        Err(Refused::UnsupportedMediaType(named))
+    }
+
+    /// The value of a field; of several of one name the last, as in Python.
+    pub(super) fn field(&self, name: &str) -> Option<&Input> {
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, input)| input)
+    }
+}

@@ -1,0 +1,165 @@
+//! Which token endpoint a path names, and how an endpoint describes itself.
+
+use serde_json::{Map, Value, json};
+
+use super::body;
+use crate::config::{Compatibility, TokenPaths};
+
+/// A token endpoint as a path named it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub(super) action: Action,
+    /// The path lacks its last slash, and the client is only told so.
+    pub(super) redirect: bool,
+}
+
+/// What an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Log in: user name and password for a pair of tokens.
+    Obtain,
+    /// A refresh token for new tokens.
+    Refresh,
+    /// Whether a token is good.
+    Verify,
+    /// End a refresh token.
+    Blacklist,
+}
+
+impl Endpoint {
+    /// What it does.
+    #[must_use]
+    pub const fn action(self) -> Action {
+        self.action
+    }
+
+    /// Its name for log and metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self.action {
+            Action::Obtain => "obtain",
+            Action::Refresh => "refresh",
+            Action::Verify => "verify",
+            Action::Blacklist => "blacklist",
+        }
+    }
+
+    /// Exact; only where the configured path ends in a slash, the same without it is known too.
+    pub(super) fn find(paths: &TokenPaths, compatibility: Compatibility, path: &str) -> Option<Self> {
+        Action::ALL.into_iter().find_map(|action| {
+            let ours = action.path(paths);
+            if path == ours {
+                return Some(Self { action, redirect: false });
+            }
+            let slashless = ours.strip_suffix('/').filter(|slashless| !slashless.is_empty())?;
+            (path == slashless)
+                .then_some(Self { action, redirect: compatibility == Compatibility::SimpleJwt })
+        })
+    }
+}
+
+impl Action {
+    const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
+
+    pub(super) fn path(self, paths: &TokenPaths) -> &str {
+        match self {
+            Self::Obtain => &paths.obtain,
+            Self::Refresh => &paths.refresh,
+            Self::Verify => &paths.verify,
+            Self::Blacklist => &paths.blacklist,
+        }
+    }
+
+    /// The answer to OPTIONS, in the form of Django REST framework.
+    pub(super) fn metadata(self) -> Value {
+        let (name, description) = match self {
+            Self::Obtain => {
+                ("Token Obtain Pair", "Takes a user's credentials and returns an access and a refresh token.")
+            }
+            Self::Refresh => ("Token Refresh", "Takes a refresh token and returns a new access token."),
+            Self::Verify => (
+                "Token Verify",
+                "Takes a token and tells whether it is valid. It says nothing about what the token is fit for.",
+            ),
+            Self::Blacklist => ("Token Blacklist", "Takes a refresh token, which is refused from then on."),
+        };
+        let fields: Map<_, _> = self.fields().iter().map(Field::metadata).collect();
+        json!({
+            "name": name,
+            "description": description,
+            "renders": ["application/json", "text/html"],
+            "parses": body::MEDIA_TYPES,
+            "actions": {"POST": fields},
+        })
+    }
+
+    const fn fields(self) -> &'static [Field] {
+        const fn input(name: &'static str, label: &'static str) -> Field {
+            Field { name, label, read_only: false }
+        }
+        match self {
+            Self::Obtain => const { &[input("username", "Username"), input("password", "Password")] },
+            Self::Refresh => {
+                const { &[input("refresh", "Refresh"), Field { name: "access", label: "Access", read_only: true }] }
+            }
+            Self::Verify => const { &[input("token", "Token")] },
+            Self::Blacklist => const { &[input("refresh", "Refresh")] },
+        }
+    }
+}
+
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    /// Stands in the answer, not in the request.
+    read_only: bool,
+}
+
+impl Field {
+    fn metadata(&self) -> (String, Value) {
+        let value = json!({
+            "type": "string",
+            "required": !self.read_only,
+            "read_only": self.read_only,
+            "label": self.label,
+        });
+        (self.name.to_owned(), value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> TokenPaths {
+        TokenPaths {
+            obtain: "/api/token/".to_owned(),
+            refresh: "/api/token/refresh/".to_owned(),
+            verify: "/verify".to_owned(),
+            blacklist: "/".to_owned(),
+        }
+    }
+
+    fn find(compatibility: Compatibility, path: &str) -> Option<(&'static str, bool)> {
+        Endpoint::find(&paths(), compatibility, path).map(|endpoint| (endpoint.as_str(), endpoint.redirect))
+    }
+
+    #[test]
+    fn a_path_names_its_endpoint_exactly() {
+        for compatibility in [Compatibility::SimpleJwt, Compatibility::Tollgate] {
+            assert_eq!(find(compatibility, "/api/token/"), Some(("obtain", false)));
+            assert_eq!(find(compatibility, "/api/token/refresh/"), Some(("refresh", false)));
+            assert_eq!(find(compatibility, "/verify"), Some(("verify", false)));
+            assert_eq!(find(compatibility, "/"), Some(("blacklist", false)));
+            for path in ["", "/verify/", "/api/token//", "/API/token/", "/api/token/x", "/api"] {
+                assert_eq!(find(compatibility, path), None, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_its_last_slash_a_path_is_redirected_or_served() {
+        assert_eq!(find(Compatibility::SimpleJwt, "/api/token"), Some(("obtain", true)));
+        assert_eq!(find(Compatibility::Tollgate, "/api/token"), Some(("obtain", false)));
+    }
+}

@@ -1,0 +1,55 @@
+//! What our tokens are signed with and read with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::OpenError;
+use crate::base::{AlgorithmSet, KeyFamily, UnixTime};
+use crate::config;
+use crate::jwt::{KeySet, SigningKey};
+use crate::store::{KeyRing, KeyRingError};
+
+/// The issuer's keys as they were at start.
+pub(super) struct Keys {
+    pub(super) signing: SigningKey,
+    /// The public halves of all, or the shared secret.
+    pub(super) set: Arc<KeySet>,
+    /// The algorithms of the keys in `set`.
+    pub(super) algorithms: AlgorithmSet,
+    /// The public halves as a JWK set; never a shared secret.
+    pub(super) jwks: Bytes,
+}
+
+impl Keys {
+    pub(super) fn open(
+        config: &config::Issuer,
+        make_missing: bool,
+        now: UnixTime,
+    ) -> Result<Self, OpenError> {
+        match &config.signing_key {
+            Some(secret) if config.algorithm.family() == KeyFamily::Hmac => {
+                Self::new(SigningKey::hmac(config.algorithm, secret)?, &[])
+            }
+            Some(pem) => Self::new(SigningKey::from_pem(config.algorithm, pem)?, &[]),
+            None => {
+                let mut ring = KeyRing::open(&config.key_ring, config.algorithm);
+                if make_missing && matches!(ring, Err(KeyRingError::NoKey { .. })) {
+                    KeyRing::generate(&config.key_ring, config.algorithm, now)?;
+                    ring = KeyRing::open(&config.key_ring, config.algorithm);
+                }
+                let (signing, others) = ring?.into_parts();
+                Self::new(signing, &others)
+            }
+        }
+    }
+
+    fn new(signing: SigningKey, others: &[SigningKey]) -> Result<Self, OpenError> {
+        let all = || std::iter::once(&signing).chain(others);
+        let jwks = json!({"keys": all().filter_map(SigningKey::public_jwk).collect::<Vec<_>>()});
+        let keys = all().map(SigningKey::verification_key).collect::<Result<Vec<_>, _>>()?;
+        let algorithms = all().map(SigningKey::algorithm).collect();
+        Ok(Self { set: Arc::new(KeySet::new(keys)), algorithms, jwks: jwks.to_string().into(), signing })
+    }
+}

@@ -1,0 +1,149 @@
+//! Makes tokens: their claims, in SimpleJWT's order, and their signature.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::keys::Keys;
+use crate::base::UnixTime;
+use crate::config::{self, ClaimSource, Compatibility};
+use crate::jwt::{HeaderForm, SigningError};
+use crate::store::{RefreshToken, User};
+
+/// How tokens are made.
+pub(super) struct Mint {
+    compatibility: Compatibility,
+    access_lifetime: Duration,
+    refresh_lifetime: Duration,
+    claims: Vec<(String, ClaimSource)>,
+    issuer: Option<String>,
+    audience: Option<Value>,
+}
+
+/// A refresh token: its text, and what the store keeps of it.
+pub(super) struct NewRefresh {
+    pub(super) text: String,
+    pub(super) record: RefreshToken,
+}
+
+impl Mint {
+    pub(super) fn new(config: &config::Issuer) -> Self {
+        Self {
+            compatibility: config.compatibility,
+            access_lifetime: config.access_token_lifetime,
+            refresh_lifetime: config.refresh_token_lifetime,
+            claims: config.claims.clone(),
+            issuer: config.issuer.clone(),
+            audience: match config.audiences.as_slice() {
+                [] => None,
+                [one] => Some(json!(one)),
+                several => Some(json!(several)),
+            },
+        }
+    }
+
+    /// The claims of a user's refresh token. `sid` ties it to its session.
+    pub(super) fn refresh_claims(&self, user: &User, sid: &str, now: UnixTime) -> Map<String, Value> {
+        let mut claims = Map::new();
+        claims.insert("token_type".to_owned(), json!("refresh"));
+        claims.insert("exp".to_owned(), json!(now.plus(self.refresh_lifetime).0));
+        claims.insert("iat".to_owned(), json!(now.0));
+        claims.insert("jti".to_owned(), json!(new_id()));
+        claims.insert("user_id".to_owned(), json!(user.id.as_str()));
+        if self.compatibility == Compatibility::Tollgate {
+            claims.insert("sub".to_owned(), json!(user.id.as_str()));
+            claims.insert("sid".to_owned(), json!(sid));
+        }
+        for (name, source) in &self.claims {
+            let value = match source {
+                ClaimSource::Username => &user.username,
+                ClaimSource::Email => &user.email,
+                ClaimSource::Roles => &user.roles,
+                ClaimSource::Constant(value) => value,
+            };
+            // What decides about the token itself is not the file's to set.
+            claims.entry(name.clone()).or_insert_with(|| json!(value));
+        }
+        claims
+    }
+
+    /// The claims of a refresh token's successor, as SimpleJWT makes them: what the token says of its user and all
+    /// else stays.
+    pub(super) fn renewed(&self, claims: &Map<String, Value>, now: UnixTime) -> Map<String, Value> {
+        let mut claims = claims.clone();
+        claims.insert("jti".to_owned(), json!(new_id()));
+        claims.insert("exp".to_owned(), json!(now.plus(self.refresh_lifetime).0));
+        claims.insert("iat".to_owned(), json!(now.0));
+        claims
+    }
+
+    /// The access token that goes with the claims of a refresh token: all others are copied.
+    pub(super) fn access(
+        &self,
+        keys: &Keys,
+        refresh: &Map<String, Value>,
+        now: UnixTime,
+    ) -> Result<String, SigningError> {
+        self.access_for(keys, refresh, None, now)
+    }
+
+    /// As [`Self::access`], with a lifetime of its own.
+    pub(super) fn access_for(
+        &self,
+        keys: &Keys,
+        refresh: &Map<String, Value>,
+        lifetime: Option<Duration>,
+        now: UnixTime,
+    ) -> Result<String, SigningError> {
+        let mut claims = Map::new();
+        claims.insert("token_type".to_owned(), json!("access"));
+        claims.insert("exp".to_owned(), json!(now.plus(lifetime.unwrap_or(self.access_lifetime)).0));
+        claims.insert("iat".to_owned(), json!(now.0));
+        claims.insert("jti".to_owned(), json!(new_id()));
+        for (name, value) in refresh {
+            claims.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        self.sign(keys, claims)
+    }
+
+    /// Signs a refresh token whose claims came from [`Self::refresh_claims`] or [`Self::renewed`].
+    pub(super) fn refresh(
+        &self,
+        keys: &Keys,
+        claims: Map<String, Value>,
+    ) -> Result<NewRefresh, SigningError> {
+        let jti = claims.get("jti").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let expires_at = UnixTime(claims.get("exp").and_then(Value::as_i64).unwrap_or_default());
+        let text = self.sign(keys, claims)?;
+        let record = RefreshToken { jti, hash: hash(&text), expires_at };
+        Ok(NewRefresh { text, record })
+    }
+
+    fn sign(&self, keys: &Keys, mut claims: Map<String, Value>) -> Result<String, SigningError> {
+        if let Some(audience) = &self.audience {
+            claims.insert("aud".to_owned(), audience.clone());
+        }
+        if let Some(issuer) = &self.issuer {
+            claims.insert("iss".to_owned(), json!(issuer));
+        }
+        let header = match self.compatibility {
+            Compatibility::Tollgate => HeaderForm::WithKid,
+            Compatibility::SimpleJwt => HeaderForm::Plain,
+        };
+        keys.signing.sign(&claims, header)
+    }
+}
+
+/// SHA-256 of a token's text, by which the store knows it again.
+pub(super) fn hash(token: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    hash
+}
+
+/// A random name for a token or a session, as SimpleJWT writes it: a UUID of version 4 in 32 hexadecimal digits.
+pub(super) fn new_id() -> String {
+    Uuid::new_v4().simple().to_string()
+}

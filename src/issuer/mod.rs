@@ -1,0 +1,209 @@
+//! The token endpoints: log in, refresh, verify, log out, on the wire of djangorestframework-simplejwt.
+//!
+//! A request goes through [`Issuer::answer`]: media types → method → body → one of the four `actions`. What it
+//! gets instead of tokens is a value of one enum, `refused::Refused`. Everything here runs on the control plane:
+//! it waits for a database and hashes passwords.
+
+mod actions;
+mod answer;
+mod body;
+mod endpoint;
+mod fields;
+mod keys;
+mod media_type;
+mod mint;
+mod presented;
+mod refused;
+mod token_press;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Method, Request};
+use tokio::runtime::Handle;
+
+use self::answer::Granted;
+use self::body::Body;
+use self::keys::Keys;
+use self::media_type::{MediaType, latin1};
+use self::mint::Mint;
+use self::refused::Refused;
+use crate::base::UnixTime;
+use crate::config::{self, Compatibility, TokenPaths};
+use crate::jwt::{KeyError, KeySet, Policy, SigningError};
+use crate::store::{self, KeyRingError, Missing, PasswordError, Passwords, Sqlite, Store};
+
+pub use answer::{Answer, Outcome};
+pub use endpoint::{Action, Endpoint};
+pub use fields::{UnusableCredential, check_credential};
+pub use token_press::TokenPress;
+
+/// The built-in issuer: one for the process, behind an `Arc`.
+pub struct Issuer {
+    compatibility: Compatibility,
+    paths: TokenPaths,
+    rotate: bool,
+    blacklist_after_rotation: bool,
+    keys: Keys,
+    mint: Mint,
+    policy: Policy,
+    store: Arc<dyn Store>,
+    passwords: Passwords,
+}
+
+impl fmt::Debug for Issuer {
+    /// Neither keys nor users.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("paths", &self.paths).finish_non_exhaustive()
+    }
+}
+
+/// Why the issuer can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The folder of keys.
+    #[error(transparent)]
+    KeyRing(#[from] KeyRingError),
+    /// `issuer.signing_key`.
+    #[error("`issuer.signing_key` can't be used")]
+    SigningKey(#[from] SigningError),
+    /// A key signs but does not verify.
+    #[error("a signing key can't verify what it signs")]
+    VerificationKey(#[from] KeyError),
+    /// No memory or no randomness.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+impl Issuer {
+    /// Opens database and keys; with `make_missing` it makes them where there are none. `cores` is how many
+    /// passwords may be hashed at once. Must be called on the control plane's runtime, which then serves it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        config: &config::Issuer,
+        make_missing: bool,
+        cores: usize,
+        now: UnixTime,
+    ) -> Result<Self, OpenError> {
+        let missing = if make_missing { Missing::Create } else { Missing::Refuse };
+        let keys = Keys::open(config, make_missing, now)?;
+        let store = Arc::new(Sqlite::open(&config.store, missing).await?);
+        Ok(Self {
+            compatibility: config.compatibility,
+            paths: config.paths.clone(),
+            rotate: config.rotate_refresh_tokens,
+            blacklist_after_rotation: config.blacklist_after_rotation,
+            keys,
+            mint: Mint::new(config),
+            policy: presented::policy(config),
+            store,
+            passwords: Passwords::new(Handle::current(), cores).await?,
+        })
+    }
+
+    /// The endpoint that a normalized path names, if any.
+    #[must_use]
+    pub fn endpoint(&self, path: &str) -> Option<Endpoint> {
+        Endpoint::find(&self.paths, self.compatibility, path)
+    }
+
+    /// Answers a request to an endpoint. The caller has limited the body and reads the clock. Takes a few seconds
+    /// at most, whatever state the database is in.
+    pub async fn answer(&self, endpoint: Endpoint, request: Request<Bytes>, now: UnixTime) -> Answer {
+        if endpoint.redirect {
+            return Answer::redirect(self.with_slash(endpoint.action, &request));
+        }
+        let is_head = request.method() == Method::HEAD;
+        let answer = match self.grant(endpoint.action, &request, now).await {
+            Ok(granted) => {
+                let holds_tokens = matches!(granted.outcome, Outcome::Issued | Outcome::Refreshed);
+                // SimpleJWT says nothing about caches; a POST is hardly ever kept, but these are tokens.
+                let no_store = holds_tokens && self.compatibility == Compatibility::Tollgate;
+                Answer::granted(granted, no_store)
+            }
+            Err(refused) => Answer::refused(refused),
+        };
+        if is_head { answer.without_body() } else { answer }
+    }
+
+    async fn grant(
+        &self,
+        action: Action,
+        request: &Request<Bytes>,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
+        negotiate(request.headers())?;
+        match *request.method() {
+            Method::POST => {}
+            Method::OPTIONS => {
+                return Ok(Granted { body: action.metadata(), outcome: Outcome::Described, subject: None });
+            }
+            ref other => return Err(Refused::Method(other.clone())),
+        }
+        let body = Body::read(request.headers(), request.body())?;
+        match action {
+            Action::Obtain => self.obtain(&body, now).await,
+            Action::Refresh => self.refresh(&body, now).await,
+            Action::Verify => self.verify(&body, now).await,
+            Action::Blacklist => self.blacklist(&body, now).await,
+        }
+    }
+
+    fn with_slash(&self, action: Action, request: &Request<Bytes>) -> HeaderValue {
+        let path = action.path(&self.paths);
+        let query = request.uri().query().map(|query| format!("{path}?{query}"));
+        query
+            .and_then(|location| HeaderValue::try_from(location).ok())
+            .or_else(|| HeaderValue::from_str(path).ok())
+            .unwrap_or(HeaderValue::from_static("/"))
+    }
+
+    /// The public keys as a JWK set (RFC 7517, section 5); never a shared secret.
+    #[must_use]
+    pub fn jwks(&self) -> Bytes {
+        self.keys.jwks.clone()
+    }
+
+    /// The keys that verify our tokens, for the provider with own keys.
+    #[must_use]
+    pub fn key_set(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.set)
+    }
+
+    /// Users and sessions.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Hashes passwords, for whoever adds users.
+    #[must_use]
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+}
+
+/// Whether the client takes JSON. Django REST framework offers HTML too; who asks for that gets JSON here.
+fn negotiate(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut accepts = headers.get_all(ACCEPT).iter().peekable();
+    if accepts.peek().is_none() {
+        return Ok(());
+    }
+    let takes_ours = accepts.any(|value| {
+        latin1(value.as_bytes()).split(',').any(|range| {
+            let range = MediaType::parse(range);
+            range.overlaps("application/json") || range.overlaps("text/html")
+        })
+    });
+    if takes_ours { Ok(()) } else { Err(Refused::NotAcceptable) }
+}
+
+#[cfg(test)]
+mod tests;

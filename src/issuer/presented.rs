@@ -1,0 +1,177 @@
+//! Reads a token that a client handed in, and names its fault as SimpleJWT does.
+//!
+//! The order counts, since the first fault is the one that is told: structure and algorithm, signature, the
+//! registered claims, the blacklist, then that `exp` and `jti` are there at all, and the type last.
+
+use serde_json::{Map, Value};
+
+use super::Issuer;
+use super::refused::{Refused, TokenFault};
+use crate::base::{AlgorithmSet, ProviderName, UnixTime};
+use crate::config::{self, Audiences, IssuerRule, KeySource, Provider};
+use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
+use crate::store::{OldToken, RefreshRecord, RefreshState};
+
+/// A genuine token that is within its time and meant for us.
+pub(super) struct Presented {
+    claims: Claims,
+    /// What is wrong with it beyond that.
+    remaining: Option<PolicyError>,
+}
+
+/// A refresh token that is good and not blacklisted.
+pub(super) struct RefreshPresented {
+    jti: String,
+    expires_at: UnixTime,
+    claims: Claims,
+    /// What the store knows of it.
+    pub(super) record: Option<RefreshRecord>,
+}
+
+/// The rules for refresh tokens. Tokens of other types are judged by them too: their type is the last rule.
+pub(super) fn policy(config: &config::Issuer) -> Policy {
+    Policy::new(&Provider {
+        name: ProviderName::new("issuer"),
+        issuer: config.issuer.clone().map_or(IssuerRule::Any, IssuerRule::Exactly),
+        keys: KeySource::Own,
+        algorithms: AlgorithmSet::EMPTY.with(config.algorithm),
+        audiences: match config.audiences.as_slice() {
+            [] => Audiences::Any,
+            audiences => Audiences::OneOf(audiences.to_vec()),
+        },
+        leeway: config.leeway,
+        required_claims: Vec::new(),
+        token_type: Some("refresh".to_owned()),
+    })
+}
+
+impl Issuer {
+    /// Structure, signature and registered claims.
+    pub(super) fn read(&self, text: &str, now: UnixTime) -> Result<Presented, TokenFault> {
+        let token = parse(text.as_bytes(), &Limits::default()).map_err(|_| TokenFault::Invalid)?;
+        verify(&token, &self.keys.set, self.keys.algorithms).map_err(|_| TokenFault::Invalid)?;
+        let remaining = match self.policy.check(token.typ(), token.claims(), now) {
+            Ok(()) => None,
+            Err(PolicyError::Expired { .. }) => return Err(TokenFault::Expired),
+            Err(
+                PolicyError::NotYetValid { .. }
+                | PolicyError::IssuedInTheFuture { .. }
+                | PolicyError::WrongIssuer
+                | PolicyError::WrongAudience
+                | PolicyError::WrongTyp
+                | PolicyError::MissingClaim { .. },
+            ) => return Err(TokenFault::Invalid),
+            Err(
+                rest @ (PolicyError::MissingExpiry
+                | PolicyError::MissingTokenType
+                | PolicyError::WrongTokenType),
+            ) => Some(rest),
+        };
+        Ok(Presented { claims: token.into_claims(), remaining })
+    }
+
+    /// A refresh token, for `refresh` and `blacklist`. Whether its session lives is the caller's to ask.
+    pub(super) async fn read_refresh(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
+        let token = self.read(text, now)?;
+        let state = match token.claims.id() {
+            Some(jti) => self.store.refresh_state(jti).await?,
+            None => RefreshState { blacklisted: false, record: None },
+        };
+        if state.blacklisted {
+            return Err(TokenFault::Blacklisted.into());
+        }
+        let (jti, expires_at) = token.complete()?;
+        match token.remaining {
+            Some(PolicyError::MissingTokenType) => Err(TokenFault::NoType.into()),
+            Some(_) => Err(TokenFault::WrongType.into()),
+            None => {
+                let jti = jti.to_owned();
+                Ok(RefreshPresented { jti, expires_at, claims: token.claims, record: state.record })
+            }
+        }
+    }
+}
+
+impl Presented {
+    /// `jti` and `exp`, which every token must have.
+    pub(super) fn complete(&self) -> Result<(&str, UnixTime), TokenFault> {
+        let expires_at = self.claims.expires_at().ok_or(TokenFault::NoExpiry)?;
+        Ok((self.claims.id().ok_or(TokenFault::NoId)?, expires_at))
+    }
+
+    pub(super) fn user(&self) -> UserClaim {
+        UserClaim::of(&self.claims)
+    }
+}
+
+impl RefreshPresented {
+    pub(super) fn old(&self) -> OldToken<'_> {
+        OldToken { jti: &self.jti, expires_at: self.expires_at }
+    }
+
+    pub(super) fn user(&self) -> UserClaim {
+        UserClaim::of(&self.claims)
+    }
+
+    /// Its claims, in their order.
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        self.claims.members()
+    }
+}
+
+/// What a token says about its user.
+#[derive(Debug, PartialEq)]
+pub(super) enum UserClaim {
+    /// Nothing, or what Python takes for nothing. SimpleJWT then asks for no user.
+    Unsaid,
+    /// An id.
+    Id(String),
+    /// Something that can be no id.
+    Impossible,
+}
+
+impl UserClaim {
+    fn of(claims: &Claims) -> Self {
+        match claims.members().get("user_id") {
+            None | Some(Value::Null | Value::Bool(false)) => Self::Unsaid,
+            Some(Value::String(id)) if id.is_empty() => Self::Unsaid,
+            Some(Value::Array(list)) if list.is_empty() => Self::Unsaid,
+            Some(Value::Object(members)) if members.is_empty() => Self::Unsaid,
+            Some(Value::Number(number)) if number.as_f64() == Some(0.0) => Self::Unsaid,
+            Some(Value::String(id)) => Self::Id(id.clone()),
+            // Older releases wrote the database's integer.
+            Some(Value::Number(number)) if !number.is_f64() => Self::Id(number.to_string()),
+            Some(_) => Self::Impossible,
+        }
+    }
+
+    /// The text, if it is one.
+    pub(super) fn into_id(self) -> Option<String> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Unsaid | Self::Impossible => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tells_no_user_from_an_impossible_one() {
+        let user = |value: Value| {
+            let Value::Object(members) = json!({"user_id": value}) else { unreachable!() };
+            UserClaim::of(&Claims::from_members(members).unwrap())
+        };
+        for nothing in [json!(null), json!(""), json!(0), json!(0.0), json!(false), json!([]), json!({})] {
+            assert_eq!(user(nothing.clone()), UserClaim::Unsaid, "{nothing}");
+        }
+        for impossible in [json!(true), json!([1]), json!({"a": 1}), json!(1.5)] {
+            assert_eq!(user(impossible.clone()), UserClaim::Impossible, "{impossible}");
+        }
+        assert_eq!(user(json!("7")), UserClaim::Id("7".to_owned()));
+        assert_eq!(user(json!(7)), UserClaim::Id("7".to_owned()));
+    }
+}

@@ -1,0 +1,211 @@
+//! Why a request to a token endpoint gets no token: one enum, one `match` per property.
+
+use std::error::Error;
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::Outcome;
+use crate::jwt::SigningError;
+use crate::store::{PasswordError, StoreError};
+
+/// Seconds after which a client may try again where the server could not.
+const RETRY_AFTER: u32 = 1;
+
+/// A request that is not granted. It holds no credentials: it may be logged.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// `Accept` takes no JSON.
+    NotAcceptable,
+    /// Neither POST nor OPTIONS.
+    Method(Method),
+    /// The body's type is none that is read. `Content-Type` as it came.
+    UnsupportedMediaType(String),
+    /// The body can't be read; why, in the words of SimpleJWT's parser.
+    Malformed(String),
+    /// The body is JSON but no object; Python's name for its type.
+    NotAnObject(&'static str),
+    /// The body is `null`.
+    NoData,
+    /// Fields are missing or of no use: each with its complaints.
+    Fields(Vec<(&'static str, Vec<String>)>),
+    /// No such user, wrong password, or a user that is not let in: never say which.
+    Credentials,
+    /// The token is good, but its user is gone or not let in.
+    Account,
+    /// The token is not good.
+    Token(TokenFault),
+    /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
+    BlacklistedAtVerify,
+    /// Too many passwords wait to be hashed.
+    Busy(PasswordError),
+    /// The database does not answer.
+    Store(StoreError),
+    /// Something failed that never should.
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+/// What is wrong with a token, as far as a client may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenFault {
+    Invalid,
+    Expired,
+    Blacklisted,
+    NoExpiry,
+    NoId,
+    NoType,
+    WrongType,
+}
+
+impl TokenFault {
+    /// SimpleJWT's message.
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Invalid => "Token is invalid",
+            Self::Expired => "Token is expired",
+            Self::Blacklisted => "Token is blacklisted",
+            Self::NoExpiry => "Token has no 'exp' claim",
+            Self::NoId => "Token has no id",
+            Self::NoType => "Token has no type",
+            Self::WrongType => "Token has wrong type",
+        }
+    }
+}
+
+impl Refused {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::BlacklistedAtVerify => StatusCode::BAD_REQUEST,
+            Self::Credentials | Self::Account | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(super) fn body(&self) -> Value {
+        let detail = |text: String| json!({"detail": text});
+        let with_code = |text: &str, code: &str| json!({"detail": text, "code": code});
+        let non_field = |text: String| json!({"non_field_errors": [text]});
+        match self {
+            Self::NotAcceptable => detail("Could not satisfy the request Accept header.".to_owned()),
+            Self::Method(method) => detail(format!("Method \"{method}\" not allowed.")),
+            Self::UnsupportedMediaType(named) => {
+                detail(format!("Unsupported media type \"{named}\" in request."))
+            }
+            Self::Malformed(why) => detail(why.clone()),
+            Self::NotAnObject(python_type) => {
+                non_field(format!("Invalid data. Expected a dictionary, but got {python_type}."))
+            }
+            Self::NoData => non_field("No data provided".to_owned()),
+            Self::Fields(fields) => {
+                let fields = fields.iter().map(|(name, complaints)| ((*name).to_owned(), json!(complaints)));
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
+            Self::Credentials => detail("No active account found with the given credentials".to_owned()),
+            Self::Account => detail("No active account found for the given token.".to_owned()),
+            Self::Token(fault) => with_code(fault.message(), "token_not_valid"),
+            Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
+            Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
+            Self::Store(_) => with_code(
+                "Users and sessions can't be looked up at present. Try again in a moment.",
+                "store_unavailable",
+            ),
+            Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
+        }
+    }
+
+    /// `Retry-After`, in seconds.
+    pub(super) const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Busy(_) | Self::Store(_) => Some(RETRY_AFTER),
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::BlacklistedAtVerify
+            | Self::Internal(_) => None,
+        }
+    }
+
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_) => Outcome::InvalidRequest,
+            Self::Credentials => Outcome::RefusedCredentials,
+            Self::Account => Outcome::RefusedAccount,
+            Self::Token(_) | Self::BlacklistedAtVerify => Outcome::RefusedToken,
+            Self::Busy(_) => Outcome::Busy,
+            Self::Store(_) => Outcome::StoreUnavailable,
+            Self::Internal(_) => Outcome::InternalError,
+        }
+    }
+
+    /// What the operator must know of and the client must not: a failure of our own side.
+    pub(super) fn into_cause(self) -> Option<Box<dyn Error + Send + Sync>> {
+        match self {
+            Self::Busy(error) => Some(error.into()),
+            Self::Store(error) => Some(error.into()),
+            Self::Internal(error) => Some(error),
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::BlacklistedAtVerify => None,
+        }
+    }
+}
+
+impl From<TokenFault> for Refused {
+    fn from(fault: TokenFault) -> Self {
+        Self::Token(fault)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::Store(error),
+            // Two tokens or sessions of one random name: a broken source of randomness.
+            StoreError::Conflict => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<PasswordError> for Refused {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy(error),
+            PasswordError::Hashing(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<SigningError> for Refused {
+    fn from(error: SigningError) -> Self {
+        Self::Internal(error.into())
+    }
+}

@@ -1,0 +1,206 @@
+//! Tests of [`Policy`](super::Policy): the rules, and their order.
+
+use serde_json::{Value, json};
+
+use crate::base::{ProviderName, UnixTime};
+use crate::config::{Audiences, IssuerRule, KeySource, Provider};
+
+use super::samples::{all, members};
+use super::{Claims, Policy, PolicyError};
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+fn provider() -> Provider {
+    Provider {
+        name: ProviderName::new("company"),
+        issuer: IssuerRule::Exactly("https://id.example.com".to_owned()),
+        keys: KeySource::Own,
+        algorithms: all(),
+        audiences: Audiences::OneOf(vec!["shop".to_owned(), "api".to_owned()]),
+        leeway: std::time::Duration::from_secs(30),
+        required_claims: vec!["sub".parse().unwrap(), "realm.id".parse().unwrap()],
+        token_type: None,
+    }
+}
+
+/// A token that [`provider`] takes, with changes; `null` takes a claim out.
+fn claims(changes: Value) -> Claims {
+    let mut claims = members(json!({
+        "iss": "https://id.example.com", "aud": ["other", "api"], "sub": "ada", "realm": { "id": 1 },
+        "iat": NOW.0, "nbf": NOW.0, "exp": NOW.0 + 300,
+    }));
+    for (name, value) in members(changes) {
+        if value.is_null() {
+            claims.remove(&name)
+        } else {
+            claims.insert(name, value)
+        };
+    }
+    Claims::from_members(claims).unwrap()
+}
+
+fn check(provider: &Provider, changes: Value) -> Result<(), PolicyError> {
+    Policy::new(provider).check(Some("JWT"), &claims(changes), NOW)
+}
+
+fn check_typ(typ: Option<&str>) -> Result<(), PolicyError> {
+    Policy::new(&provider()).check(typ, &claims(json!({})), NOW)
+}
+
+fn seconds(count: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(count)
+}
+
+#[test]
+fn takes_a_token_that_keeps_all_rules() {
+    assert_eq!(check(&provider(), json!({})), Ok(()));
+}
+
+#[test]
+fn a_token_is_void_from_the_second_of_exp_and_leeway_on() {
+    let expired = |ago| Err(PolicyError::Expired { ago: seconds(ago) });
+    assert_eq!(check(&provider(), json!({ "exp": NOW.0 - 29 })), Ok(()));
+    assert_eq!(check(&provider(), json!({ "exp": NOW.0 - 30 })), expired(30));
+    assert_eq!(check(&provider(), json!({ "exp": i64::MIN })), expired(u64::try_from(i64::MAX).unwrap()));
+    assert_eq!(check(&provider(), json!({ "exp": i64::MAX })), Ok(()));
+    let exact = Provider { leeway: seconds(0), ..provider() };
+    assert_eq!(check(&exact, json!({ "exp": NOW.0 + 1 })), Ok(()));
+    assert_eq!(check(&exact, json!({ "exp": NOW.0 })), expired(0));
+    // A fraction is cut: the token ends a little early, never late.
+    assert_eq!(check(&exact, json!({ "exp": 1_800_000_000.9 })), expired(0));
+}
+
+#[test]
+fn a_token_without_exp_is_refused() {
+    assert_eq!(check(&provider(), json!({ "exp": null })), Err(PolicyError::MissingExpiry));
+}
+
+#[test]
+fn a_token_from_the_future_is_refused() {
+    assert_eq!(check(&provider(), json!({ "nbf": NOW.0 + 30 })), Ok(()));
+    assert_eq!(
+        check(&provider(), json!({ "nbf": NOW.0 + 31 })),
+        Err(PolicyError::NotYetValid { wait: seconds(31) })
+    );
+    assert_eq!(check(&provider(), json!({ "iat": NOW.0 + 30 })), Ok(()));
+    let ahead = Err(PolicyError::IssuedInTheFuture { ahead: seconds(31) });
+    assert_eq!(check(&provider(), json!({ "iat": NOW.0 + 31 })), ahead);
+    assert_eq!(check(&provider(), json!({ "iat": null, "nbf": null })), Ok(()), "neither has to be there");
+}
+
+#[test]
+fn the_issuer_is_compared_byte_by_byte() {
+    for issuer in ["https://id.example.com/", "HTTPS://id.example.com", "https://id.example.com.evil", ""] {
+        assert_eq!(check(&provider(), json!({ "iss": issuer })), Err(PolicyError::WrongIssuer), "{issuer}");
+    }
+    assert_eq!(check(&provider(), json!({ "iss": null })), Err(PolicyError::WrongIssuer));
+    let any = Provider { issuer: IssuerRule::Any, ..provider() };
+    for issuer in [json!(null), json!("whoever")] {
+        assert_eq!(check(&any, json!({ "iss": issuer })), Ok(()));
+    }
+    assert!(Policy::new(&any).issuer_matches(None) && !Policy::new(&provider()).issuer_matches(None));
+}
+
+#[test]
+fn one_audience_of_ours_must_be_named() {
+    for audience in [json!("shop"), json!(["api"]), json!(["x", "shop"])] {
+        assert_eq!(check(&provider(), json!({ "aud": audience })), Ok(()), "{audience}");
+    }
+    for audience in [json!("sho"), json!("shop api"), json!(["API"]), json!([]), json!(""), json!(null)] {
+        assert_eq!(
+            check(&provider(), json!({ "aud": audience })),
+            Err(PolicyError::WrongAudience),
+            "{audience}"
+        );
+    }
+    let any = Provider { audiences: Audiences::Any, ..provider() };
+    for audience in [json!(null), json!("x"), json!([])] {
+        assert_eq!(check(&any, json!({ "aud": audience })), Ok(()));
+    }
+}
+
+#[test]
+fn a_refresh_token_is_never_good_for_access() {
+    for refresh in ["refresh", "Refresh", "REFRESH"] {
+        assert_eq!(check(&provider(), json!({ "token_type": refresh })), Err(PolicyError::WrongTokenType));
+    }
+    for other in [json!("access"), json!("Bearer"), json!(1)] {
+        assert_eq!(check(&provider(), json!({ "token_type": other })), Ok(()), "no rule was set");
+    }
+    let strict = Provider { token_type: Some("access".to_owned()), ..provider() };
+    assert_eq!(check(&strict, json!({ "token_type": "access" })), Ok(()));
+    assert_eq!(check(&strict, json!({})), Err(PolicyError::MissingTokenType));
+    for other in [json!("refresh"), json!("ACCESS"), json!(""), json!(1), json!(["access"])] {
+        assert_eq!(
+            check(&strict, json!({ "token_type": other })),
+            Err(PolicyError::WrongTokenType),
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn tokens_of_other_kinds_are_refused_by_their_typ() {
+    for typ in [
+        "logout+jwt",
+        "secevent+jwt",
+        "dpop+jwt",
+        "application/logout+jwt",
+        "APPLICATION/SecEvent+JWT",
+        "DPoP+jwt",
+    ] {
+        assert_eq!(check_typ(Some(typ)), Err(PolicyError::WrongTyp), "{typ}");
+    }
+    for typ in [None, Some("JWT"), Some("at+jwt"), Some("application/at+jwt"), Some(""), Some("ä/logout+jwt")]
+    {
+        assert_eq!(check_typ(typ), Ok(()), "{typ:?}");
+    }
+}
+
+#[test]
+fn a_required_claim_must_be_there_and_not_null() {
+    let missing = |path: &str| Err(PolicyError::MissingClaim { path: path.parse().unwrap() });
+    assert_eq!(check(&provider(), json!({ "sub": null })), missing("sub"));
+    for realm in [json!(null), json!({}), json!({ "id": null }), json!("id"), json!([1])] {
+        assert_eq!(check(&provider(), json!({ "realm": realm })), missing("realm.id"), "{realm}");
+    }
+    for value in [json!(0), json!(false), json!(""), json!([])] {
+        assert_eq!(check(&provider(), json!({ "realm": { "id": value } })), Ok(()), "{value} is a value");
+    }
+}
+
+/// SimpleJWT's clients are told of the first of these, so the order is part of the behaviour.
+#[test]
+fn the_first_broken_rule_is_named() {
+    let strict = Provider { token_type: Some("access".to_owned()), ..provider() };
+    let mut broken =
+        json!({ "iat": NOW.0 + 99, "nbf": NOW.0 + 99, "exp": 1, "iss": "x", "aud": "x", "sub": null });
+    let mut seen = Vec::new();
+    let repairs = [
+        ("iat", json!(NOW.0)),
+        ("nbf", json!(NOW.0)),
+        ("exp", json!(null)),
+        ("iss", json!("https://id.example.com")),
+        ("aud", json!("api")),
+        ("exp", json!(NOW.0 + 1)),
+        ("token_type", json!("access")),
+        ("sub", json!("ada")),
+    ];
+    for (claim, good) in repairs {
+        let error = check(&strict, broken.clone()).expect_err("broken");
+        seen.push(error.reason().as_str());
+        broken[claim] = good;
+    }
+    assert_eq!(check(&strict, broken), Ok(()));
+    let order = [
+        "issued_in_the_future",
+        "not_yet_valid",
+        "expired",
+        "unknown_issuer",
+        "wrong_audience",
+        "missing_expiry",
+        "wrong_token_type",
+        "missing_claim",
+    ];
+    assert_eq!(seen, order);
+}

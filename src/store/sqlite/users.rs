@@ -1,0 +1,98 @@
+//! The table `users`.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use crate::base::UnixTime;
+use crate::store::{NewUser, PasswordHash, User, UserId};
+
+pub(super) async fn by_name(store: &Sqlite, username: &str) -> Result<Option<User>, sqlx::Error> {
+    let mut reader = store.reader().await?;
+    sqlx::query("SELECT * FROM users WHERE username = ?")
+        .bind(username)
+        .try_map(|row| user(&row))
+        .fetch_optional(&mut *reader)
+        .await
+}
+
+pub(super) async fn by_id(store: &Sqlite, id: &str) -> Result<Option<User>, sqlx::Error> {
+    let Ok(id) = id.parse::<i64>() else { return Ok(None) };
+    let mut reader = store.reader().await?;
+    sqlx::query("SELECT * FROM users WHERE id = ?")
+        .bind(id)
+        .try_map(|row| user(&row))
+        .fetch_optional(&mut *reader)
+        .await
+}
+
+fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+    Ok(User {
+        id: id(row.try_get("id")?),
+        username: row.try_get("username")?,
+        email: row.try_get("email")?,
+        password: PasswordHash::from_stored(row.try_get("password")?),
+        roles: row.try_get("roles")?,
+        active: row.try_get("active")?,
+        last_login: row.try_get::<Option<i64>, _>("last_login")?.map(UnixTime),
+    })
+}
+
+pub(super) fn id(number: i64) -> UserId {
+    UserId::new(number.to_string())
+}
+
+/// The number behind an id; a text that is none can be no user's.
+pub(super) fn number(id: &UserId) -> Option<i64> {
+    id.as_str().parse().ok()
+}
+
+pub(super) async fn add(store: &Sqlite, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
+    let mut write = store.write().await?;
+    let done = sqlx::query(
+        "INSERT INTO users (username, email, password, roles, created_at) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(&user.username)
+    .bind(&user.email)
+    .bind(user.password.as_stored())
+    .bind(&user.roles)
+    .bind(now.0)
+    .execute(&mut *write)
+    .await?;
+    write.commit().await?;
+    Ok(id(done.last_insert_rowid()))
+}
+
+pub(super) async fn set_password(
+    store: &Sqlite,
+    username: &str,
+    password: &PasswordHash,
+) -> Result<bool, sqlx::Error> {
+    let mut write = store.write().await?;
+    let done = sqlx::query("UPDATE users SET password = ? WHERE username = ?")
+        .bind(password.as_stored())
+        .bind(username)
+        .execute(&mut *write)
+        .await?;
+    write.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn set_active(store: &Sqlite, username: &str, active: bool) -> Result<bool, sqlx::Error> {
+    let mut write = store.write().await?;
+    let done = sqlx::query("UPDATE users SET active = ? WHERE username = ?")
+        .bind(active)
+        .bind(username)
+        .execute(&mut *write)
+        .await?;
+    write.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn remove(store: &Sqlite, username: &str) -> Result<bool, sqlx::Error> {
+    let mut write = store.write().await?;
+    let done =
+        sqlx::query("DELETE FROM users WHERE username = ?").bind(username).execute(&mut *write).await?;
+    write.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
