@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::base::Secret;
+use crate::issuer::check_credential;
 
 /// Longer than any that a person keeps in mind or a manager makes.
 const LONGEST: usize = 1024;
@@ -41,19 +42,10 @@ fn typed_twice() -> Result<Zeroizing<String>, Failure> {
 }
 
 fn check(password: &str) -> Result<(), Failure> {
-    if password.is_empty() {
-        return Err(Failure::Usage("the password is empty".into()));
-    }
     if password.len() > LONGEST {
         return Err(Failure::Usage(format!("the password is longer than {LONGEST} bytes")));
     }
-    // The login endpoint cuts outer blanks, as SimpleJWT does: such a password would never be right.
-    if password.trim() != password {
-        return Err(Failure::Usage(
-            "the password begins or ends with a blank, which a login would cut off".into(),
-        ));
-    }
-    Ok(())
+    check_credential(password).map_err(|why| Failure::Usage(format!("the password {why}")))
 }
 
 #[cfg(test)]

@@ -7,8 +7,12 @@ use tokio::runtime::Handle;
 
 use super::{Failure, issuer, password, read, runtime};
 use crate::config::Issuer;
+use crate::issuer::check_credential;
 use crate::server::clock;
 use crate::store::{Missing, NewUser, Passwords, Sqlite, Store, StoreError};
+
+/// As long as Django's column.
+const LONGEST_NAME: usize = 150;
 
 /// Add users of the gateway's own and set their passwords.
 #[derive(Debug, Subcommand)]
@@ -109,16 +113,14 @@ fn taken(name: &str) -> Failure {
 
 /// What a login could never send, or a log line should not hold, is no name.
 fn check_name(name: &str) -> Result<(), Failure> {
-    let fits = !name.is_empty()
-        && name.chars().count() <= 150
-        && name.trim() == name
-        && !name.chars().any(char::is_control);
-    if fits {
-        return Ok(());
+    check_credential(name).map_err(|why| Failure::Usage(format!("the name {why}")))?;
+    if name.chars().count() > LONGEST_NAME {
+        return Err(Failure::Usage(format!("the name is longer than {LONGEST_NAME} characters")));
     }
-    Err(Failure::Usage(
-        "a name has 1 to 150 characters, none of them a control character, and no outer blanks".into(),
-    ))
+    if name.chars().any(char::is_control) {
+        return Err(Failure::Usage("the name holds a control character".into()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

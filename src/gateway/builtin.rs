@@ -107,5 +107,6 @@ async fn token(
     };
     worker.metrics.token_endpoints.with_label_values(&[endpoint.as_str(), answer.outcome.as_str()]).inc();
     journey.subject_is(answer.subject.as_deref());
+    journey.token_outcome(answer.outcome.as_str(), answer.cause.as_deref());
     Ok(answer.response.map(|body: Bytes| Source::Own(body)))
 }

@@ -4,6 +4,7 @@
 //! counted and logged once.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,7 @@ struct Line {
     client: Cell<std::net::IpAddr>,
     subject: RefCell<Option<Box<str>>>,
     detail: RefCell<Option<String>>,
+    outcome: Cell<Option<&'static str>>,
 }
 
 impl Journey {
@@ -73,6 +75,7 @@ impl Journey {
                 client: Cell::new(client.peer()),
                 subject: RefCell::default(),
                 detail: RefCell::default(),
+                outcome: Cell::new(None),
             })
         });
         Box::new(Self {
@@ -115,6 +118,16 @@ impl Journey {
     pub(super) fn subject_is(&self, subject: Option<&str>) {
         if let Some(line) = &self.line {
             *line.subject.borrow_mut() = subject.map(Into::into);
+        }
+    }
+
+    /// What a token endpoint did, and what stood in its way if it could not do its part.
+    pub(super) fn token_outcome(&self, outcome: &'static str, cause: Option<&(dyn Error + Send + Sync)>) {
+        if let Some(cause) = cause {
+            tracing::warn!(outcome, "a token endpoint failed: {}", chain(cause));
+        }
+        if let Some(line) = &self.line {
+            line.outcome.set(Some(outcome));
         }
     }
 
@@ -193,6 +206,7 @@ impl Drop for Journey {
             client: line.client.get(),
             subject: line.subject.into_inner(),
             status: self.status.get().map_or(CLIENT_GONE, |status| status.as_u16()),
+            outcome: line.outcome.get(),
             reason: self.reason.get(),
             detail: line.detail.into_inner(),
             duration: took,
@@ -200,6 +214,17 @@ impl Drop for Journey {
             response_bytes: self.answer_bytes.get(),
         });
     }
+}
+
+/// An error with all that led to it.
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn protocol(version: Version) -> &'static str {

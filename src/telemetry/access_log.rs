@@ -39,6 +39,8 @@ pub struct AccessRecord {
     pub subject: Option<Box<str>>,
     /// The status of the answer; 499 where the client was gone before it.
     pub status: u16,
+    /// What a token endpoint did.
+    pub outcome: Option<&'static str>,
     /// Why the gateway refused, or what failed.
     pub reason: Option<ReasonCode>,
     /// More of it.
@@ -154,6 +156,7 @@ fn emit(record: &AccessRecord) {
         route = record.route.as_ref().map(RouteName::as_str),
         upstream = record.upstream.as_ref().map(UpstreamName::as_str),
         subject = record.subject.as_deref(),
+        outcome = record.outcome,
         reason = record.reason.map(ReasonCode::as_str),
         detail = record.detail.as_deref(),
         duration_ms = milliseconds(record.duration),
