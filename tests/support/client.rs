@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::message::{Message, Unframed};
@@ -262,6 +263,11 @@ impl Request {
             Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
         })
         .await
+    }
+
+    /// Sends it while the test goes on.
+    pub fn spawn(self) -> JoinHandle<Answer> {
+        tokio::spawn(self.into_future())
     }
 
     /// Sends it, and returns as soon as the answer's head is there.
