@@ -65,7 +65,7 @@ impl fmt::Display for Warning {
 /// `server:`: how clients reach Tollgate.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// At least one.
+    /// At least one; default plain text on `127.0.0.1:8080`.
     pub listeners: Vec<Listener>,
     /// `auto` is one per core.
     pub workers: Option<NonZeroUsize>,
