@@ -15,8 +15,11 @@ use super::written::Value;
 pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<Identity> {
     let is_public = matches!(auth, Some(RouteAuth::Public));
     let default_headers = || if is_public { Vec::new() } else { default_headers() };
+    // On a route that is open to all the application may have an `Authorization` of its own, which is not the
+    // gateway's to take away.
+    let default_token = if is_public { TokenForwarding::Forward } else { TokenForwarding::Remove };
     let Some(node) = node else {
-        return Some(Identity { headers: default_headers(), token: TokenForwarding::Remove });
+        return Some(Identity { headers: default_headers(), token: default_token });
     };
     node.section(|section| {
         let headers = match section.key("headers") {
@@ -27,7 +30,7 @@ pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<
             Some(node) => headers(&node),
             None => Some(default_headers()),
         };
-        let token = section.optional("token", token).unwrap_or(TokenForwarding::Remove);
+        let token = section.optional("token", token).unwrap_or(default_token);
         Some(Identity { headers: headers?, token })
     })
 }

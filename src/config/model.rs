@@ -361,7 +361,7 @@ pub enum RouteAuth {
 pub struct Identity {
     /// Headers in the order of the file, or the default set; none on a route that is open to all.
     pub headers: Vec<IdentityHeader>,
-    /// Whether the token itself goes to the upstream.
+    /// Whether `Authorization` goes to the upstream; default `forward` on a route that is open to all, else `remove`.
     pub token: TokenForwarding,
 }
 
@@ -390,7 +390,7 @@ pub enum IdentitySource {
 pub enum TokenForwarding {
     /// `forward`: the upstream gets `Authorization` as it came.
     Forward,
-    /// `remove`: it does not (default).
+    /// `remove`: it does not.
     Remove,
 }
 
