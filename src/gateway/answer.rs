@@ -18,6 +18,22 @@ pub(super) enum Source {
     Upstream(AnswerBody),
 }
 
+impl Source {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+}
+
 /// An answer's body, with the journey that ends when it does.
 #[derive(Debug)]
 pub struct GatewayBody {
@@ -28,10 +44,7 @@ pub struct GatewayBody {
 
 impl GatewayBody {
     pub(super) fn new(source: Source, journey: Box<Journey>) -> Self {
-        let ended = match &source {
-            Source::Own(bytes) => bytes.is_empty(),
-            Source::Upstream(body) => body.is_end_stream(),
-        };
+        let ended = source.is_end_stream();
         Self { source, journey, ended }
     }
 }
@@ -67,17 +80,11 @@ impl Body for GatewayBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Own(bytes) => bytes.is_empty(),
-            Source::Upstream(body) => body.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Upstream(body) => body.size_hint(),
-        }
+        self.source.size_hint()
     }
 }
 

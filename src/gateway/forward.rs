@@ -124,6 +124,10 @@ pub(super) async fn forward(
         }
     };
     strip_hop_by_hop(answer.headers_mut());
+    if answer.body().size_hint().exact().is_none() {
+        // A length beside a body that is not framed by it would frame it wrongly for the client.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
     Ok(answer)
 }
 

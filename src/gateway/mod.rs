@@ -39,6 +39,7 @@ pub use answer::GatewayBody;
 pub use inbound::{Client, Inbound};
 pub use router::{Found, Router};
 pub use snapshot::Snapshot;
+pub use token_cache::{KnownToken, Level, SharedTokens, TokenCache, VerifiedToken};
 pub use worker::Worker;
 
 use answer::Source;

@@ -79,10 +79,10 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     tokio::select! {
         biased;
         // Either ends the connection: what is in flight is let through, nothing is lost by the other branch.
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => return note_end(shared, ended),
         () = shared.draining.begun() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    note_end(shared, connection.await);
 }
 
 async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>, stream: T, client: Client) {
@@ -103,10 +103,21 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     tokio::select! {
         biased;
         // As above: GOAWAY lets open streams end.
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => return note_end(shared, ended),
         () = shared.draining.begun() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    note_end(shared, connection.await);
+}
+
+/// Counts a connection that ended because its client spoke no proper HTTP: hyper has answered it, and no request of
+/// it was seen here.
+fn note_end(shared: &Shared, ended: hyper::Result<()>) {
+    if let Err(error) = ended
+        && (error.is_parse() || error.is_parse_too_large())
+    {
+        shared.metrics.malformed_requests.inc();
+        tracing::debug!("a client sent no proper HTTP: {error}");
+    }
 }
 
 fn client_io<T: AsyncRead + AsyncWrite + Unpin>(

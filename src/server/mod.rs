@@ -155,6 +155,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 
     control.block_on(stop_signal())?;
     tracing::info!(grace = ?config.server.shutdown_grace, "stopping: requests in flight may end");
+    control.spawn(give_up_at_the_second_signal());
     ready.store(false, Ordering::Relaxed);
     metrics.ready.set(0);
     supervisor.drain(config.server.shutdown_grace);
@@ -230,6 +231,14 @@ fn start_admin(
     let listener = control.block_on(async { tokio::net::TcpListener::from_std(socket) })?;
     control.spawn(admin::serve(listener, Arc::new(admin), control.handle().clone()));
     Ok(Some(address))
+}
+
+/// Whoever asks twice does not want to wait for requests in flight.
+async fn give_up_at_the_second_signal() {
+    if stop_signal().await.is_ok() {
+        tracing::warn!("asked to stop again: closing what is still open");
+        std::process::exit(1);
+    }
 }
 
 async fn stop_signal() -> std::io::Result<()> {

@@ -106,6 +106,7 @@ pub(super) fn run(
             let socket = tokio::net::TcpListener::from_std(socket)?;
             tokio::task::spawn_local(Rc::clone(&thread).accept(listener, socket));
         }
+        tokio::task::spawn_local(Rc::clone(&thread.shared.worker).write_log());
         thread.obey(commands, &drain).await;
         Ok(())
     })

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub tls_handshake_duration: Histogram,
     /// `tollgate_connection_timeouts_total{kind}`: `head`, `idle`, `stalled`.
     pub connection_timeouts: IntCounterVec,
+    /// `tollgate_malformed_requests_total`: texts that are no HTTP, or far beyond every limit; their connections close.
+    pub malformed_requests: IntCounter,
     /// `tollgate_request_panics_total`: requests that a defect ended with 500.
     pub request_panics: IntCounter,
     /// `tollgate_worker_restarts_total`.
@@ -128,6 +130,10 @@ impl Metrics {
                 "connection_timeouts_total",
                 "Client connections that a deadline closed.",
                 &["kind"],
+            ),
+            malformed_requests: family.counter(
+                "malformed_requests_total",
+                "Connections closed because their client sent no proper HTTP.",
             ),
             request_panics: family
                 .counter("request_panics_total", "Requests that a defect of the gateway ended."),
