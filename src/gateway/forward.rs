@@ -53,11 +53,11 @@ pub(super) fn identify(
     if let Some(principal) = permit.principal() {
         // After everything that removes headers: nothing the client says can take these away.
         route.identity.inject(principal, &mut headers)?;
-        match route.token {
-            TokenForwarding::Forward => {}
-            TokenForwarding::Remove => {
-                headers.remove(AUTHORIZATION);
-            }
+    }
+    match route.token {
+        TokenForwarding::Forward => {}
+        TokenForwarding::Remove => {
+            headers.remove(AUTHORIZATION);
         }
     }
     let mut outbound = Request::new(body);
