@@ -308,7 +308,7 @@ fn try_example(example: &Block, after: Option<&Block>) {
 
 #[test]
 fn every_example_is_read_and_every_mistake_is_worded_as_shown() {
-    for path in [PAGE, "README.md"] {
+    for path in [PAGE, "README.md", "docs/django.md"] {
         let blocks = blocks(&page(path));
         let examples = blocks.iter().enumerate().filter(|(_, block)| block.language == "yaml");
         let tried = examples.map(|(at, example)| try_example(example, blocks.get(at + 1))).count();

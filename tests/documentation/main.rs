@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers below belong to the tests")]
 
 mod configuration;
+mod django;
 
 use std::fs;
 use std::path::{Path, PathBuf};
