@@ -1,8 +1,8 @@
 //! The deadlines of a client connection, kept where its bytes pass.
 //!
 //! hyper's own timer for heads also runs on idle kept-alive connections, so a head is timed here, from its first
-//! byte. One timer serves all deadlines and is set only when something really waits: a request that comes and goes
-//! at once costs no timer at all.
+//! byte. One timer serves all deadlines and is set only when something really waits; it stays where it is while
+//! requests come and go.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
@@ -55,10 +55,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
 
     /// Nothing came: ready when that has lasted too long.
     fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(deadline) = self.activity.deadline(self.deadlines) else { return Poll::Pending };
+        let running = self.timer.as_ref().filter(|timer| !timer.is_elapsed());
+        let deadline = match (self.activity.deadline(self.deadlines), running) {
+            (Some(deadline), _) => deadline,
+            // hyper looks for bytes while it serves a request, and not again when that ends: a timer must stand by
+            // then. When it fires, the connection has been idle for less than its time.
+            (None, Some(_)) => return Poll::Pending,
+            (None, None) => Instant::now() + self.deadlines.idle,
+        };
         // A timer that fires early is set anew then; so it need not move with each request.
-        let stands =
-            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline);
+        let stands = running.is_some_and(|timer| timer.deadline() <= deadline);
         if stands {
             return Poll::Pending;
         }
@@ -69,10 +75,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         if timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        if self.activity.phase() == Phase::Idle {
-            self.timeouts.with_label_values(&["idle"]).inc();
-            // As if the client had closed: hyper then ends the connection in good order.
-            return Poll::Ready(Ok(()));
+        match self.activity.phase() {
+            Phase::Requests => return Poll::Pending,
+            Phase::Idle => {
+                self.timeouts.with_label_values(&["idle"]).inc();
+                // As if the client had closed: hyper then ends the connection in good order.
+                return Poll::Ready(Ok(()));
+            }
+            Phase::Head => {}
         }
         self.timeouts.with_label_values(&["head"]).inc();
         tracing::debug!("closed a connection whose request head did not arrive in time");

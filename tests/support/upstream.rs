@@ -29,6 +29,7 @@ pub struct Upstream {
 struct Shared {
     requests: Mutex<Vec<Message>>,
     connections: Mutex<usize>,
+    closed: Mutex<usize>,
     changed: Notify,
     forged_allowed: AtomicBool,
     failures: Mutex<Vec<String>>,
@@ -52,6 +53,10 @@ pub enum Step {
     Read,
     /// Writes these bytes.
     Send(Vec<u8>),
+    /// Reads up to these bytes and no further, whatever they belong to; nothing is recorded.
+    ReadUntil(Vec<u8>),
+    /// Gives the test a word.
+    Tell(Arc<Notify>),
     /// Waits until the test gives the word.
     Await(Arc<Notify>),
     /// Ends its own direction.
@@ -143,6 +148,8 @@ impl Upstream {
                         if let Err(panic) = served.await {
                             shared.fail(panic_text(&*panic));
                         }
+                        *shared.closed.lock().unwrap() += 1;
+                        shared.changed.notify_waiters();
                     });
                 }
             }
@@ -184,17 +191,33 @@ impl Upstream {
 
     /// Waits for the request of this number, counted from 1.
     pub async fn request(&self, number: usize) -> Message {
-        within(&format!("request {number} at the upstream"), async {
+        let what = format!("request {number} at the upstream");
+        self.until(&what, |shared| shared.requests.lock().unwrap().get(number - 1).cloned()).await
+    }
+
+    /// Waits until so many connections have ended, from whichever side.
+    pub async fn connections_closed(&self, number: usize) {
+        let what = format!("the end of {number} connections at the upstream");
+        self.until(&what, |shared| (*shared.closed.lock().unwrap() >= number).then_some(())).await;
+    }
+
+    async fn until<T>(&self, what: &str, pick: impl Fn(&Shared) -> Option<T>) -> T {
+        within(what, async {
             loop {
                 let mut changed = pin!(self.shared.changed.notified());
                 changed.as_mut().enable();
-                if let Some(request) = self.shared.requests.lock().unwrap().get(number - 1) {
-                    return request.clone();
+                if let Some(found) = pick(&self.shared) {
+                    return found;
                 }
                 changed.await;
             }
         })
         .await
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.shared.requests.lock().unwrap().clear();
     }
 
     /// Lets forged identity headers pass: for tests of what is forwarded as it came.
@@ -266,6 +289,16 @@ async fn play(stream: TcpStream, shared: &Shared, steps: &[Step]) {
                     return;
                 }
             }
+            Step::ReadUntil(end) => {
+                let mut seen = Vec::new();
+                while !seen.ends_with(end) {
+                    match stream.read_u8().await {
+                        Ok(byte) => seen.push(byte),
+                        Err(_) => return,
+                    }
+                }
+            }
+            Step::Tell(word) => word.notify_one(),
             Step::Await(word) => word.notified().await,
             Step::HalfClose => stream.shutdown().await.unwrap(),
             Step::Reset => {
