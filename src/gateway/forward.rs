@@ -123,6 +123,10 @@ pub(super) async fn forward(
             answer.map(Source::Own)
         }
     };
+    if answer.headers().contains_key(TRANSFER_ENCODING) {
+        // The chunks were what counted (RFC 9112, section 6.3): a length beside them would cut the answer.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
     strip_hop_by_hop(answer.headers_mut());
     Ok(answer)
 }
