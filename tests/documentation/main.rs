@@ -4,6 +4,7 @@
 
 mod configuration;
 mod django;
+mod security;
 
 use std::fs;
 use std::path::{Path, PathBuf};
