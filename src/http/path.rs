@@ -247,7 +247,8 @@ fn decode_percent_signs(path: &str) -> String {
             rest = after;
         }
     }
-    decoded + rest
+    decoded.push_str(rest);
+    decoded
 }
 
 fn decode_for_matching(path: &str) -> Result<String, AmbiguousPath> {

@@ -17,7 +17,7 @@ mod worker_thread;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -139,9 +139,11 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
     let crew = Arc::new(Crew {
         listeners: prepared.listeners,
-        loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+        loads: (0..workers)
+            .map(|worker| metrics.worker_connections.with_label_values(&[worker.to_string()]))
+            .collect(),
         commands,
-        most_connections: config.server.limits.connections,
+        most_connections: i64::try_from(config.server.limits.connections).unwrap_or(i64::MAX),
         snapshot: prepared.snapshot,
         metrics: Arc::clone(&metrics),
         control: control.handle().clone(),

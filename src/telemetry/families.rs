@@ -35,6 +35,8 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// `tollgate_open_connections{listener}`.
     pub open_connections: IntGaugeVec,
+    /// `tollgate_worker_connections{worker}`: how evenly they are spread.
+    pub worker_connections: IntGaugeVec,
     /// `tollgate_connections_total{listener}`.
     pub connections: IntCounterVec,
     /// `tollgate_connections_refused_total`: closed at once, since `limits.connections` was reached.
@@ -112,6 +114,11 @@ impl Metrics {
                 &["upstream", "kind"],
             ),
             open_connections: family.gauges("open_connections", "Open client connections.", &["listener"]),
+            worker_connections: family.gauges(
+                "worker_connections",
+                "Client connections of each worker, those on their way to it included.",
+                &["worker"],
+            ),
             connections: family.counters("connections_total", "Accepted client connections.", &["listener"]),
             connections_refused: family
                 .counter("connections_refused_total", "Connections closed because the limit was reached."),

@@ -365,6 +365,15 @@ impl RawConnection {
         within("an answer to HEAD", Message::read(&mut self.stream, Unframed::Never)).await
     }
 
+    /// The head of an interim answer (1xx), which has no body.
+    pub async fn interim_answer(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("an interim answer", self.stream.read_u8()).await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
     /// All that comes until the server closes.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{Message, Unframed};
@@ -30,6 +30,8 @@ struct Shared {
     requests: Mutex<Vec<Message>>,
     connections: Mutex<usize>,
     closed: Mutex<usize>,
+    /// Counts the words to close idle connections.
+    closing: watch::Sender<usize>,
     changed: Notify,
     forged_allowed: AtomicBool,
     failures: Mutex<Vec<String>>,
@@ -195,6 +197,11 @@ impl Upstream {
         self.until(&what, |shared| shared.requests.lock().unwrap().get(number - 1).cloned()).await
     }
 
+    /// Closes the connections that wait for a request; others after the answer that they are at.
+    pub fn close_idle_connections(&self) {
+        self.shared.closing.send_modify(|words| *words += 1);
+    }
+
     /// Waits until so many connections have ended, from whichever side.
     pub async fn connections_closed(&self, number: usize) {
         let what = format!("the end of {number} connections at the upstream");
@@ -253,8 +260,16 @@ impl Drop for Upstream {
 
 async fn answer_all(stream: TcpStream, shared: &Shared, handler: &(impl Fn(&Message) -> Reply + Sync)) {
     stream.set_nodelay(true).unwrap();
+    let mut closing = shared.closing.subscribe();
     let mut stream = BufReader::new(stream);
-    while let Some(request) = Message::read(&mut stream, Unframed::Empty).await {
+    loop {
+        let request = tokio::select! {
+            // The word is given where nobody is about to send: no request is lost.
+            biased;
+            request = Message::read(&mut stream, Unframed::Empty) => request,
+            _ = closing.changed() => return,
+        };
+        let Some(request) = request else { return };
         shared.record(&request);
         if !request.complete {
             return;
