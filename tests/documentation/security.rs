@@ -12,7 +12,7 @@ fn has_test(source: &str, name: &str) -> bool {
     let is_marked = lines.iter().enumerate().any(|(at, line)| {
         let above = lines[..at].iter().rev().take_while(|line| attributes(line));
         let is_test = |line: &&str| ["#[test]", "#[tokio::test"].iter().any(|mark| line.contains(mark));
-        line.contains(&function) && above.clone().any(|line| is_test(&line))
+        line.contains(&function) && above.clone().any(is_test)
     });
     is_marked || source.contains(&format!("trial(\"{name}\""))
 }
