@@ -167,11 +167,6 @@ impl Wire {
         response
     }
 
-    /// The program's time, as a duration since 1970.
-    pub(crate) fn now(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("a time of our age")
-    }
-
     /// Lets time pass: what is waited for is the expiry of a token.
     pub(crate) fn wait(&self, duration: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(duration).await });
@@ -205,6 +200,12 @@ impl Wire {
             }
         })
     }
+}
+
+/// The program's time, as a duration since 1970.
+#[expect(clippy::disallowed_methods, reason = "expiries are waited for to less than a second")]
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time of our age")
 }
 
 impl Sent {

@@ -41,17 +41,18 @@ impl Tollgate {
     /// As [`Tollgate::start`], where the program may also end by itself instead.
     pub async fn try_start(home: impl Into<Home>) -> Result<Self, Finished> {
         let home = home.into();
-        let mut command = home.command(["run", "--config", "gateway.yaml"]);
-        let process = Process::start("tollgate", &mut command, "KILL");
-        let listening = process
-            .find("its listeners", |lines| {
-                let listening: Vec<Listening> = lines.iter().filter_map(|line| listening(line)).collect();
-                (listening.len() == home.listeners).then_some(listening)
-            })
-            .await;
-        match listening {
-            Some(listening) => Ok(Self { home, process: Some(process), listening }),
-            None => Err(process.finish().await),
+        let (process, listening) = launch(&home).await?;
+        Ok(Self { home, process: Some(process), listening })
+    }
+
+    /// Ends it by a signal and starts it again in the same folder, where ports may be others than before.
+    pub async fn restart(&mut self, signal: &str) {
+        let process = self.process.take().expect("it runs until it is stopped");
+        process.signal(signal);
+        assert_clean(&process.finish().await.lines);
+        match launch(&self.home).await {
+            Ok((process, listening)) => (self.process, self.listening) = (Some(process), listening),
+            Err(finished) => panic!("the gateway does not start again:\n{}", finished.lines.join("\n")),
         }
     }
 
@@ -180,6 +181,22 @@ impl Drop for Tollgate {
             drop(process);
             assert_clean(&lines);
         }
+    }
+}
+
+/// Starts the program and waits for its listeners, or for its end.
+async fn launch(home: &Home) -> Result<(Process, Vec<Listening>), Finished> {
+    let mut command = home.command(["run", "--config", "gateway.yaml"]);
+    let process = Process::start("tollgate", &mut command, "KILL");
+    let listening = process
+        .find("its listeners", |lines| {
+            let listening: Vec<Listening> = lines.iter().filter_map(|line| listening(line)).collect();
+            (listening.len() == home.listeners).then_some(listening)
+        })
+        .await;
+    match listening {
+        Some(listening) => Ok((process, listening)),
+        None => Err(process.finish().await),
     }
 }
 
