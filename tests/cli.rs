@@ -451,7 +451,8 @@ fn a_password_is_typed_twice_at_a_terminal() {
 /// Types these lines, each when it is asked for. Returns the exit code and all that the terminal showed, in which what
 /// was typed must not be.
 fn type_at_terminal(home: &Home, arguments: &[&str], typed: [&str; 2]) -> (Option<i32>, String) {
-    let line = [&[env!("CARGO_BIN_EXE_tollgate")], arguments].concat().join(" ");
+    let program = [&[env!("CARGO_BIN_EXE_tollgate")], arguments].concat().join(" ");
+    let line = format!("tty > terminal; exec {program}");
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .current_dir(home.path(""))
@@ -468,12 +469,21 @@ fn type_at_terminal(home: &Home, arguments: &[&str], typed: [&str; 2]) -> (Optio
             assert_eq!(screen.read(&mut byte).unwrap(), 1, "no {prompt:?} after: {}", text(&shown));
             shown.push(byte[0]);
         }
+        let terminal = fs::read_to_string(home.path("terminal")).unwrap();
+        while shows_what_is_typed(terminal.trim()) {}
         writeln!(keyboard, "{typed}").unwrap();
     }
     screen.read_to_end(&mut shown).unwrap();
     let shown = text(&shown);
     assert!(typed.iter().all(|typed| !shown.contains(typed)), "{shown}");
     (terminal.wait().unwrap().code(), shown)
+}
+
+/// Whoever types before the program has said no to that sees it. That can only be asked for again and again.
+fn shows_what_is_typed(terminal: &str) -> bool {
+    let settings = Command::new("stty").args(["-a", "-F", terminal]).output().unwrap();
+    assert!(settings.status.success(), "{terminal}: {}", text(&settings.stderr));
+    !text(&settings.stdout).split_whitespace().any(|setting| setting == "-echo")
 }
 
 fn succeeds(home: &Home, arguments: &[&str], input: &str) -> Output {
