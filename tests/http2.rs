@@ -19,7 +19,7 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// RFC 9113, section 4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let length = u32::try_from(payload.len()).expect("a payload within its limit").to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
@@ -47,7 +47,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
     while let Some((head, rest)) = bytes.split_at_checked(9) {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let Some((payload, rest)) = rest.split_at_checked(length) else { break };
-        frames.push((head[3], u32::from_be_bytes(head[5..9].try_into().unwrap()), payload.to_vec()));
+        frames.push((head[3], u32::from_be_bytes(head[5..9].try_into().expect("four bytes")), payload.to_vec()));
         bytes = rest;
     }
     frames
@@ -55,7 +55,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
 
 fn goaway_reason(bytes: &[u8]) -> Option<u32> {
     let (_, _, payload) = frames(bytes).into_iter().find(|(kind, _, _)| *kind == GOAWAY)?;
-    Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))
+    Some(u32::from_be_bytes(payload[4..8].try_into().expect("four bytes")))
 }
 
 async fn gateway(app: &Upstream) -> Tollgate {
