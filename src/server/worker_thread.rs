@@ -1,13 +1,14 @@
 //! One worker: a thread, its runtime, its sockets.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -157,8 +158,14 @@ impl WorkerThread {
         loop {
             let accepted = tokio::select! {
                 biased;
-                // What the kernel has queued but nobody accepted is closed with the socket.
-                () = self.shared.draining.begun() => return,
+                // What the kernel has queued but nobody accepted is closed with the socket. The supervisor holds that
+                // too: to drop this end alone would leave new clients in a queue that nobody serves.
+                () = self.shared.draining.begun() => {
+                    if let Err(error) = SockRef::from(&socket).shutdown(Shutdown::Both) {
+                        tracing::warn!("can't stop listening: {error}");
+                    }
+                    return;
+                }
                 accepted = socket.accept() => accepted,
             };
             match accepted {
