@@ -57,6 +57,31 @@ fn got(answer: &Value, name: &str) -> Vec<String> {
     same.map(|field| field[1].as_str().unwrap().to_owned()).collect()
 }
 
+#[tokio::test]
+async fn the_built_in_application_shows_the_request_that_an_upstream_would_get() {
+    let idp = Idp::new(Algorithm::EdDSA);
+    let gate = Tollgate::start(
+        config().provider("idp", &idp).set("upstreams", json!({ "echo": { "builtin": "echo" } })).push_route(
+            json!({ "match": { "path": "/*" }, "auth": { "providers": ["idp"] }, "upstream": "echo" }),
+        ),
+    )
+    .await;
+    for protocol in BOTH {
+        let request =
+            gate.client(protocol).post("/a/../b?c=d").host("shop.example").header("x-user-id", FORGED);
+        let shown = request.bearer(&idp.sign(claims("ada"))).body("hello").await.json();
+        assert_eq!(
+            (&shown["method"], &shown["path"], &shown["query"], &shown["body_length"]),
+            (&json!("POST"), &json!("/b"), &json!("c=d"), &json!(5))
+        );
+        let headers = &shown["headers"];
+        assert_eq!((&headers["host"], &headers["x-user-id"]), (&json!("shop.example"), &json!("ada")));
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers.get("authorization"), None);
+        assert_eq!(gate.client(protocol).get("/b").await.status, 401);
+    }
+}
+
 mod fields {
     use super::*;
 

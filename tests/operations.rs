@@ -114,7 +114,8 @@ mod admin {
         )))
         .await;
         assert_eq!(gate.get("/").await.status, 200);
-        assert!(!gate.lines().iter().any(|line| line.contains("(admin)")));
+        let finished = gate.stop().await;
+        assert!(!finished.lines.iter().any(|line| line.contains("(admin)")), "{:#?}", finished.lines);
     }
 }
 
@@ -395,6 +396,65 @@ mod start {
     }
 
     #[tokio::test]
+    async fn development_makes_missing_certificates_once_and_keeps_their_keys_private() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let app = Upstream::echo().await;
+        let file = open(&app).set("development", json!(true)).set(
+            "server.listeners.0.tls.certificates",
+            json!([{ "certificate": "certs/made.pem", "key": "certs/made.key" }]),
+        );
+        let gate = Tollgate::start(file).await;
+        let read = |name: &str| std::fs::read_to_string(gate.home.path(format!("certs/{name}"))).unwrap();
+        let mode = |name: &str| {
+            std::fs::metadata(gate.home.path(format!("certs/{name}"))).unwrap().permissions().mode() & 0o777
+        };
+        assert!(
+            read("made.pem").contains("BEGIN CERTIFICATE") && read("ca.pem").contains("BEGIN CERTIFICATE")
+        );
+        assert_eq!(mode("made.key"), 0o600);
+        // It signed this certificate and can sign no other: its key is nowhere.
+        let keys = std::fs::read_dir(gate.home.path("certs")).unwrap().filter_map(|entry| {
+            let path = entry.unwrap().path();
+            (path.extension()? == "key").then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
+        });
+        assert_eq!(
+            keys.collect::<std::collections::BTreeSet<_>>(),
+            ["made".to_owned(), "server".to_owned()].into()
+        );
+        let made = (read("made.pem"), read("made.key"), read("ca.pem"));
+        let command = |line: &String| line.starts_with("curl ") && line.ends_with("/metrics");
+        gate.lines_until("a command to try", |lines| lines.iter().any(command)).await;
+
+        let again = open(&app)
+            .set("development", json!(true))
+            .file("certs/made.pem", &made.0)
+            .file("certs/made.key", &made.1)
+            .set(
+                "server.listeners.0.tls.certificates",
+                json!([{ "certificate": "certs/made.pem", "key": "certs/made.key" }]),
+            );
+        let gate = Tollgate::start(again).await;
+        let kept = std::fs::read_to_string(gate.home.path("certs/made.pem")).unwrap();
+        assert_eq!(kept, made.0, "what is there is not made anew");
+    }
+
+    #[tokio::test]
+    async fn development_is_refused_where_others_could_reach_it() {
+        let app = Upstream::echo().await;
+        for (key, address) in [
+            ("server.listeners.0.address", "0.0.0.0:0"),
+            ("server.listeners.0.address", "[::]:0"),
+            ("admin.address", "0.0.0.0:0"),
+        ] {
+            let (code, text) =
+                fails(open(&app).set("development", json!(true)).set(key, json!(address))).await;
+            assert_eq!(code, Some(2), "{text}");
+            assert!(text.contains("development") || text.contains("loopback"), "{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_key_of_another_certificate_is_an_error() {
         let app = Upstream::echo().await;
         let home =
@@ -417,17 +477,17 @@ mod start {
                 .plain_listener(),
         )
         .await;
-        let text = gate.lines().join("\n");
-        for word in [
+        let words = [
             format!("listening on https://{} (server.listeners[0])", gate.address()),
             format!("listening on http://{} (server.listeners[1])", gate.plain_address()),
             format!("listening on http://{} (admin)", gate.admin_address()),
             format!("routes[0]: /api/* -> {}, needs a token of idp", app.url()),
             format!("routes[1]: /public -> {}, open to all", app.url()),
-        ] {
-            assert!(text.contains(&word), "{word} is missing in\n{text}");
-        }
-        assert!(!text.contains("curl"), "commands are for newcomers");
+        ];
+        let said = |lines: &[String]| words.iter().all(|word| lines.iter().any(|line| line.contains(word)));
+        gate.lines_until("where it listens and what leads where", said).await;
+        let finished = gate.stop().await;
+        assert!(!finished.lines.iter().any(|line| line.contains("curl")), "commands are for newcomers");
     }
 }
 

@@ -172,6 +172,14 @@ impl Tollgate {
         self.process().lines()
     }
 
+    /// Waits until the lines printed so far fit, and returns them.
+    pub async fn lines_until(&self, what: &str, fits: impl Fn(&[String]) -> bool) -> Vec<String> {
+        self.process()
+            .find(what, |lines| fits(lines).then(|| lines.to_vec()))
+            .await
+            .unwrap_or_else(|| panic!("the gateway ended without {what}"))
+    }
+
     /// All JSON lines printed so far.
     pub fn log_lines(&self) -> Vec<Value> {
         json_lines(&self.lines())
