@@ -352,6 +352,27 @@ mod connections {
     }
 
     #[tokio::test]
+    async fn a_connection_that_closes_behind_a_request_which_came_first_is_not_used_for_it() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app).set("server.workers", json!(1))).await;
+        let request = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+        let mut client = gate.raw().await;
+        assert_eq!(ask(&mut client, request).await.status(), 200);
+        for round in 1..=5 {
+            // The worker finds both at once, the request first: only the kernel knows of the other yet.
+            gate.freeze().await;
+            client.send(request).await;
+            app.close_idle_connections();
+            app.connections_closed(round).await;
+            gate.thaw();
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "round {round}: {}", answer.text());
+        }
+        let metrics = gate.metrics().await;
+        assert_eq!(metrics.sum("tollgate_upstream_connections_total", &[("kind", "stale")]), 5.0);
+    }
+
+    #[tokio::test]
     async fn a_connection_on_which_the_upstream_spoke_unasked_is_not_used_again() {
         let spoke = Arc::new(Notify::new());
         let app = Upstream::scripted([

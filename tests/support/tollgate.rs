@@ -89,6 +89,18 @@ impl Tollgate {
         self.process().signal(signal);
     }
 
+    /// Stops the process where it stands, so that several things are there at once when it goes on ([`thaw`]).
+    ///
+    /// [`thaw`]: Tollgate::thaw
+    pub async fn freeze(&self) {
+        self.process().freeze().await;
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.process().signal("CONT");
+    }
+
     /// Waits for the end, which a signal must have begun.
     pub async fn finish(mut self) -> Finished {
         let process = self.process.take().expect("it runs until it is stopped");
