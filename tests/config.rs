@@ -182,6 +182,36 @@ fn every_key_of_the_sketch_is_read_or_refused_as_not_available() {
     assert_golden("not-available.txt", &paths.concat());
 }
 
+/// The sketch's last document. Its keys are fetched from the provider, which is not built; from a file they are read,
+/// and the file must then say the algorithms, since the keys may not.
+#[test]
+fn the_smallest_useful_file_needs_no_server_section() {
+    let sketch = fs::read_to_string(root("tests/data/gateway.example.yaml")).unwrap();
+    let smallest = sketch.rsplit("\n---\n").next().unwrap();
+    let mistakes = read_text(smallest).expect_err("discovery is not built");
+    let found: Vec<_> = mistakes.iter().map(|mistake| (&mistake.kind, mistake.path.as_str())).collect();
+    assert_eq!(found, [(&MistakeKind::NotAvailable, "providers.company.keys.discovery")]);
+    let with_file = smallest.replace("{ discovery: true }", "{ jwks_file: keys.json }, algorithms: [RS256]");
+    let config = read_text(&with_file).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn without_listeners_it_listens_on_loopback_in_plain_text() {
+    let rest = "issuer: {}\n";
+    let said =
+        read_text(&format!("server: {{ listeners: [{{ address: \"127.0.0.1:8080\" }}] }}\n{rest}")).unwrap();
+    for unsaid in ["", "server:\n", "server: {}\n", "server: { workers: auto }\n", "development: false\n"] {
+        let unsaid = read_text(&format!("{unsaid}{rest}")).unwrap();
+        assert_eq!(meaning(&unsaid), meaning(&said));
+    }
+    let mistakes =
+        read_text(&format!("admin: {{ address: \"127.0.0.1:8080\" }}\n{rest}")).expect_err("taken");
+    let found: Vec<_> = mistakes.iter().map(|mistake| (kind_name(&mistake.kind), &*mistake.path)).collect();
+    assert_eq!(found, [("AddressTaken".to_owned(), "admin.address")]);
+    read_text(&format!("server: {{ listeners: [] }}\n{rest}")).expect_err("an empty list is a mistake");
+}
+
 /// A key in a comment, `# key: value`, as if it were none. `development` would ask for other addresses.
 fn uncommented(line: &str) -> String {
     let bare = line.trim_start();

@@ -11,7 +11,6 @@ use super::server::{self, Addresses};
 use super::upstreams::{self, Upstreams};
 use super::walk::{Node, Section};
 
-const LISTEN: &str = "say where to listen, e.g. `server: { listeners: [{ address: \"127.0.0.1:8080\" }] }`";
 const ROUTE: &str =
     "say what goes where, e.g. `- { match: { path: /* }, auth: none, upstream: \"http://127.0.0.1:8000\" }`";
 
@@ -23,7 +22,7 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
         let mut addresses = Addresses::new(development);
         let server = match section.key("server") {
             Some(node) => server::read(&node, &mut addresses),
-            None => root.refuse_key(MistakeKind::Missing("server"), Some(LISTEN.to_owned())),
+            None => Some(server::default(&mut addresses)),
         };
         let admin = match section.key("admin") {
             Some(node) => server::read_admin(&node, &mut addresses),

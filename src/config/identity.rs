@@ -5,18 +5,27 @@ use http::HeaderName;
 use crate::base::ClaimPath;
 
 use super::mistake::MistakeKind;
-use super::model::{Identity, IdentityHeader, IdentitySource, RouteAuth, TokenForwarding};
+use super::model::{Identity, IdentityHeader, IdentitySource, IssuerRule, RouteAuth, TokenForwarding};
+use super::providers::Providers;
 use super::walk::{Node, Section};
 use super::written::Value;
 
 /// Reads `identity:` of a route, or says what a route without it does.
 ///
 /// A route that is open to all has no caller to tell of; `auth` is `None` where it has a mistake.
-pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<Identity> {
+pub(super) fn read(
+    node: Option<&Node<'_>>,
+    auth: Option<&RouteAuth>,
+    providers: &Providers<'_>,
+) -> Option<Identity> {
     let is_public = matches!(auth, Some(RouteAuth::Public));
+    let knows_issuer = knows_issuer(auth, providers);
     let default_headers = || if is_public { Vec::new() } else { default_headers() };
+    // On a route that is open to all the application may have an `Authorization` of its own, which is not the
+    // gateway's to take away.
+    let default_token = if is_public { TokenForwarding::Forward } else { TokenForwarding::Remove };
     let Some(node) = node else {
-        return Some(Identity { headers: default_headers(), token: TokenForwarding::Remove });
+        return Some(Identity { headers: default_headers(), token: default_token });
     };
     node.section(|section| {
         let headers = match section.key("headers") {
@@ -24,12 +33,20 @@ pub(super) fn read(node: Option<&Node<'_>>, auth: Option<&RouteAuth>) -> Option<
                 MistakeKind::NoEffect("on a route that is open to all"),
                 Some("no caller is known there".to_owned()),
             ),
-            Some(node) => headers(&node),
+            Some(node) => headers(&node, knows_issuer),
             None => Some(default_headers()),
         };
-        let token = section.optional("token", token).unwrap_or(TokenForwarding::Remove);
+        let token = section.optional("token", token).unwrap_or(default_token);
         Some(Identity { headers: headers?, token })
     })
+}
+
+/// Whether any provider of the route may have an issuer to tell of; one with a mistake may.
+fn knows_issuer(auth: Option<&RouteAuth>, providers: &Providers<'_>) -> bool {
+    let Some(RouteAuth::Required { providers: indices }) = auth else { return true };
+    indices
+        .iter()
+        .any(|&index| providers.get(index).is_none_or(|provider| provider.issuer != IssuerRule::Any))
 }
 
 fn token(node: &Node<'_>) -> Option<TokenForwarding> {
@@ -52,7 +69,7 @@ fn default_headers() -> Vec<IdentityHeader> {
     ]
 }
 
-fn headers(node: &Node<'_>) -> Option<Vec<IdentityHeader>> {
+fn headers(node: &Node<'_>, knows_issuer: bool) -> Option<Vec<IdentityHeader>> {
     let mut before: Vec<&str> = Vec::new();
     let headers: Vec<Option<IdentityHeader>> = node
         .named()?
@@ -69,6 +86,12 @@ fn headers(node: &Node<'_>) -> Option<Vec<IdentityHeader>> {
             before.push(name);
             let (name, source) = (header_name(&node, name), source(&node));
             let (source, optional) = source?;
+            if matches!(source, IdentitySource::ConfiguredIssuer) && !optional && !knows_issuer {
+                return node.refuse_with(
+                    MistakeKind::NoIssuerToTell,
+                    "every request would be refused: name the issuer at a provider, or write `optional: true`",
+                );
+            }
             Some(IdentityHeader { name: name?, source, optional })
         })
         .collect();

@@ -207,6 +207,9 @@ pub enum MistakeKind {
     /// A header that HTTP itself, the gateway or the application's framework reads.
     #[error("the header {0} has another meaning and can't carry an identity")]
     ReservedHeader(String),
+    /// `{ from: issuer }` on a route all of whose providers say `issuer: any`.
+    #[error("no provider of this route has an issuer to tell of: each says `issuer: any`")]
+    NoIssuerToTell,
     /// Two headers that a CGI, WSGI or PHP application takes for one.
     #[error("many applications can't tell the header {name} from {other}")]
     SameSpelling {

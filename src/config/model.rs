@@ -65,7 +65,7 @@ impl fmt::Display for Warning {
 /// `server:`: how clients reach Tollgate.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// At least one.
+    /// At least one; default plain text on `127.0.0.1:8080`.
     pub listeners: Vec<Listener>,
     /// `auto` is one per core.
     pub workers: Option<NonZeroUsize>,
@@ -361,7 +361,7 @@ pub enum RouteAuth {
 pub struct Identity {
     /// Headers in the order of the file, or the default set; none on a route that is open to all.
     pub headers: Vec<IdentityHeader>,
-    /// Whether the token itself goes to the upstream.
+    /// Whether `Authorization` goes to the upstream; default `forward` on a route that is open to all, else `remove`.
     pub token: TokenForwarding,
 }
 
@@ -390,7 +390,7 @@ pub enum IdentitySource {
 pub enum TokenForwarding {
     /// `forward`: the upstream gets `Authorization` as it came.
     Forward,
-    /// `remove`: it does not (default).
+    /// `remove`: it does not.
     Remove,
 }
 

@@ -29,6 +29,11 @@ impl<'r> Providers<'r> {
         &self.names
     }
 
+    /// One of them, unless it could not be read.
+    pub(super) fn get(&self, index: usize) -> Option<&Provider> {
+        self.read.get(index)?.as_ref()
+    }
+
     /// The one with the gateway's own keys.
     pub(super) fn own(&self) -> Option<&Provider> {
         self.read.iter().flatten().find(|provider| matches!(provider.keys, KeySource::Own))

@@ -59,7 +59,7 @@ fn route<'r>(
             Some(node) => auth(&node, providers),
             None => node.refuse_key(MistakeKind::RouteWithoutAuth, Some(WHO.to_owned())),
         };
-        let identity = identity::read(section.key("identity").as_ref(), auth.as_ref());
+        let identity = identity::read(section.key("identity").as_ref(), auth.as_ref(), providers);
         let allow_in_path = section.optional("allow_in_path", allow_in_path).unwrap_or_default();
         let upstream = section.required("upstream", |node| upstreams.find(node));
         let Matched { host, path, methods } = matched?;

@@ -1,6 +1,6 @@
 //! `server:` and `admin:`: where the gateway listens, and what one client may ask of it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -20,6 +20,10 @@ const MIB: u64 = 1 << 20;
 /// A client on a slow line still gets through; a person at a terminal does not wait longer.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
+
+const DEFAULT_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 
 const DEFAULT_LIMITS: Limits = Limits {
     request_head: ByteSize(32 * KIB),
@@ -79,19 +83,38 @@ impl Addresses {
 /// Reads `server:`.
 pub(super) fn read(node: &Node<'_>, addresses: &mut Addresses) -> Option<Server> {
     node.section(|section| {
-        let listeners = section.required("listeners", |node| {
-            node.filled_list("at least one listener", |node| listener(node, addresses))
-        });
+        let listeners = match section.key("listeners") {
+            Some(node) => node.filled_list("at least one listener", |node| listener(node, addresses)),
+            None => Some(vec![default_listener(addresses)]),
+        };
         let workers = section.optional("workers", workers).flatten();
         let trusted_proxies =
             section.optional("trusted_proxies", |node| node.list(network)).unwrap_or_default();
         let shutdown_grace = section
             .optional("shutdown_grace", |node| node.duration(Duration::ZERO..=Duration::from_secs(3600)))
-            .unwrap_or(Duration::from_secs(30));
+            .unwrap_or(DEFAULT_SHUTDOWN_GRACE);
         let limits = section.optional("limits", |node| node.section(limits)).unwrap_or(DEFAULT_LIMITS);
         let token_cache = section.optional("token_cache", token_cache).unwrap_or(Some(DEFAULT_TOKEN_CACHE));
         Some(Server { listeners: listeners?, workers, trusted_proxies, shutdown_grace, limits, token_cache })
     })
+}
+
+/// `server:` of a file that says nothing about it.
+pub(super) fn default(addresses: &mut Addresses) -> Server {
+    Server {
+        listeners: vec![default_listener(addresses)],
+        workers: None,
+        trusted_proxies: Vec::new(),
+        shutdown_grace: DEFAULT_SHUTDOWN_GRACE,
+        limits: DEFAULT_LIMITS,
+        token_cache: Some(DEFAULT_TOKEN_CACHE),
+    }
+}
+
+/// Plain text needs no certificate, and on loopback nobody else reads it.
+fn default_listener(addresses: &mut Addresses) -> Listener {
+    addresses.taken.push(DEFAULT_LISTENER);
+    Listener { address: DEFAULT_LISTENER, tls: None }
 }
 
 /// Reads `admin:`. `off` is no listener; nothing said is the default one.
@@ -132,15 +155,14 @@ fn token_cache(node: &Node<'_>) -> Option<Option<ByteSize>> {
 
 /// The admin listener of a file that says nothing about it.
 pub(super) fn default_admin(node: &Node<'_>, addresses: &mut Addresses) -> Option<SocketAddr> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 9900));
-    if addresses.is_taken(address) {
+    if addresses.is_taken(DEFAULT_ADMIN) {
         return node.refuse_key(
-            MistakeKind::AddressTaken(address.to_string()),
+            MistakeKind::AddressTaken(DEFAULT_ADMIN.to_string()),
             Some("it is the admin listener's own; set admin.address, or write `admin: off`".to_owned()),
         );
     }
-    addresses.taken.push(address);
-    Some(address)
+    addresses.taken.push(DEFAULT_ADMIN);
+    Some(DEFAULT_ADMIN)
 }
 
 fn listener(node: &Node<'_>, addresses: &mut Addresses) -> Option<Listener> {

@@ -18,6 +18,22 @@ pub(super) enum Source {
     Upstream(AnswerBody),
 }
 
+impl Source {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+}
+
 /// An answer's body, with the journey that ends when it does.
 #[derive(Debug)]
 pub struct GatewayBody {
@@ -27,11 +43,9 @@ pub struct GatewayBody {
 }
 
 impl GatewayBody {
-    pub(super) fn new(source: Source, journey: Box<Journey>) -> Self {
-        let ended = match &source {
-            Source::Own(bytes) => bytes.is_empty(),
-            Source::Upstream(body) => body.is_end_stream(),
-        };
+    pub(super) fn new(source: Source, mut journey: Box<Journey>) -> Self {
+        let ended = source.is_end_stream();
+        journey.waits_for_client();
         Self { source, journey, ended }
     }
 }
@@ -53,6 +67,7 @@ impl Body for GatewayBody {
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 body.journey.sent(frame.data_ref().map_or(0, Bytes::len));
+                body.journey.waits_for_client();
                 body.ended = body.is_end_stream();
             }
             Poll::Ready(Some(Err(failure))) => {
@@ -61,23 +76,17 @@ impl Body for GatewayBody {
                 body.ended = true;
             }
             Poll::Ready(None) => body.ended = true,
-            Poll::Pending => {}
+            Poll::Pending => body.journey.waits_for_upstream(),
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Own(bytes) => bytes.is_empty(),
-            Source::Upstream(body) => body.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Upstream(body) => body.size_hint(),
-        }
+        self.source.size_hint()
     }
 }
 

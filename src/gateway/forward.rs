@@ -13,6 +13,7 @@ use super::request_id::X_REQUEST_ID;
 use super::snapshot::Route;
 use super::worker::{Target, Worker};
 use super::{Stop, echo};
+use crate::base::ReasonCode;
 use crate::config::TokenForwarding;
 use crate::http::{Refusal, strip_hop_by_hop};
 use crate::upstream::{BodyFault, ClientBody, SendError, UpstreamFailure};
@@ -53,11 +54,11 @@ pub(super) fn identify(
     if let Some(principal) = permit.principal() {
         // After everything that removes headers: nothing the client says can take these away.
         route.identity.inject(principal, &mut headers)?;
-        match route.token {
-            TokenForwarding::Forward => {}
-            TokenForwarding::Remove => {
-                headers.remove(AUTHORIZATION);
-            }
+    }
+    match route.token {
+        TokenForwarding::Forward => {}
+        TokenForwarding::Remove => {
+            headers.remove(AUTHORIZATION);
         }
     }
     let mut outbound = Request::new(body);
@@ -113,6 +114,7 @@ pub(super) async fn forward(
             journey.upstream_took(took);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 // Nobody asked for it: `Upgrade` is not forwarded.
+                pool.broke_off(ReasonCode::UpstreamBroken);
                 return Err(Stop::UnaskedUpgrade);
             }
             answer.map(Source::Upstream)
@@ -123,7 +125,15 @@ pub(super) async fn forward(
             answer.map(Source::Own)
         }
     };
+    if answer.headers().contains_key(TRANSFER_ENCODING) {
+        // The chunks were what counted (RFC 9112, section 6.3): a length beside them would cut the answer.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
     strip_hop_by_hop(answer.headers_mut());
+    if answer.body().size_hint().exact().is_none() {
+        // A length beside a body that is not framed by it would frame it wrongly for the client.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
     Ok(answer)
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 use hyper::body::Incoming;
 
 use super::activity::OpenRequest;
+use super::request_id::X_REQUEST_ID;
 use super::snapshot::Snapshot;
 use crate::config::AllowInPath;
 use crate::http::{
@@ -20,6 +21,10 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+
+/// What the gateway itself tells of each request's way, in no spelling believed of a client.
+pub(super) const WRITTEN_ANEW: [HeaderName; 5] =
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_REQUEST_ID];
 
 /// The connection that a request came by.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::identify::IdentityPlan;
+use super::inbound::WRITTEN_ANEW;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
@@ -67,7 +68,10 @@ impl Snapshot {
             .enumerate()
             .map(|(index, route)| Arc::new(resolve(index, route, config, providers)))
             .collect();
-        let names = config.routes.iter().flat_map(|route| &route.identity.headers).map(|header| &header.name);
+        let identity =
+            config.routes.iter().flat_map(|route| &route.identity.headers).map(|header| &header.name);
+        let written_anew = WRITTEN_ANEW;
+        let names = identity.chain(&written_anew);
         Self {
             router: Router::new(&config.routes),
             routes,

@@ -27,13 +27,17 @@ const LONGEST_REFUSED: usize = 4 * 1024;
 
 /// A token whose signature is good.
 #[derive(Debug)]
-pub(super) struct VerifiedToken {
-    pub(super) text: Box<[u8]>,
-    pub(super) typ: Option<Box<str>>,
-    pub(super) claims: Claims,
+pub struct VerifiedToken {
+    /// The whole token.
+    pub text: Box<[u8]>,
+    /// `typ` of its header.
+    pub typ: Option<Box<str>>,
+    /// What it says.
+    pub claims: Claims,
     /// The key that made the signature. When it is retired, so is the entry.
-    pub(super) key: Arc<Key>,
-    pub(super) source: KeySourceId,
+    pub key: Arc<Key>,
+    /// Where that key came from.
+    pub source: KeySourceId,
 }
 
 impl VerifiedToken {
@@ -45,12 +49,14 @@ impl VerifiedToken {
 
 /// The level that all workers share.
 #[derive(Debug)]
-pub(super) struct SharedTokens {
+pub struct SharedTokens {
     tokens: moka::sync::Cache<Box<[u8]>, Arc<VerifiedToken>>,
 }
 
 impl SharedTokens {
-    pub(super) fn new(memory: ByteSize) -> Self {
+    /// Holds about so many bytes.
+    #[must_use]
+    pub fn new(memory: ByteSize) -> Self {
         let tokens = moka::sync::Cache::builder()
             .max_capacity(memory.0)
             .weigher(|_, token: &Arc<VerifiedToken>| token.weight())
@@ -61,8 +67,9 @@ impl SharedTokens {
 
 /// What a worker keeps of a verified token: the token, and the headers that routes made of it.
 #[derive(Debug)]
-pub(super) struct KnownToken {
-    pub(super) token: Arc<VerifiedToken>,
+pub struct KnownToken {
+    /// The token.
+    pub token: Arc<VerifiedToken>,
     pub(super) prepared: RefCell<Vec<PreparedHeaders>>,
 }
 
@@ -74,7 +81,7 @@ impl KnownToken {
 
 /// A worker's view of both levels.
 #[derive(Debug)]
-pub(super) struct TokenCache {
+pub struct TokenCache {
     hasher: RandomState,
     known: RefCell<Vec<Option<Rc<KnownToken>>>>,
     refused: RefCell<Vec<Option<RefusedToken>>>,
@@ -89,14 +96,17 @@ struct RefusedToken {
 
 /// Where a token was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub enum Level {
+    /// In the worker's own table.
     Worker,
+    /// In the cache that all workers share.
     Shared,
 }
 
 impl TokenCache {
     /// Without a shared level it remembers nothing.
-    pub(super) fn new(shared: Option<Arc<SharedTokens>>) -> Self {
+    #[must_use]
+    pub fn new(shared: Option<Arc<SharedTokens>>) -> Self {
         let places = if shared.is_some() { WORKER_PLACES } else { 0 };
         let refused_places = if shared.is_some() { REFUSED_PLACES } else { 0 };
         Self {
@@ -118,7 +128,8 @@ impl TokenCache {
     }
 
     /// Finds a token by its whole text. One whose key was retired is not there any more.
-    pub(super) fn find(&self, text: &[u8]) -> Option<(Rc<KnownToken>, Level)> {
+    #[must_use]
+    pub fn find(&self, text: &[u8]) -> Option<(Rc<KnownToken>, Level)> {
         let shared = self.shared.as_ref()?;
         let place = self.hash(text) % WORKER_PLACES;
         if let Some(known) = &self.known.borrow()[place]
@@ -135,7 +146,7 @@ impl TokenCache {
     }
 
     /// Remembers a token in both levels.
-    pub(super) fn insert(&self, token: VerifiedToken) -> Rc<KnownToken> {
+    pub fn insert(&self, token: VerifiedToken) -> Rc<KnownToken> {
         let token = Arc::new(token);
         let Some(shared) = &self.shared else { return KnownToken::new(token) };
         shared.tokens.insert(token.text.clone(), Arc::clone(&token));
@@ -152,7 +163,8 @@ impl TokenCache {
     }
 
     /// Whether these very keys refused this very text.
-    pub(super) fn was_refused(&self, text: &[u8], keys: KeySetId) -> bool {
+    #[must_use]
+    pub fn was_refused(&self, text: &[u8], keys: KeySetId) -> bool {
         if self.shared.is_none() {
             return false;
         }
@@ -163,11 +175,117 @@ impl TokenCache {
     }
 
     /// Remembers that these keys refused this text for its signature.
-    pub(super) fn refuse(&self, text: &[u8], keys: KeySetId) {
+    pub fn refuse(&self, text: &[u8], keys: KeySetId) {
         if self.shared.is_none() || text.len() > LONGEST_REFUSED {
             return;
         }
         let place = self.hash(text) % REFUSED_PLACES;
         self.refused.borrow_mut()[place] = Some(RefusedToken { text: text.into(), keys });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Algorithm, Secret};
+    use crate::jwt::{HeaderForm, KeySet, Limits, SigningKey, parse};
+    use crate::providers;
+    use serde_json::json;
+
+    struct Tokens {
+        signing: SigningKey,
+        key: Arc<Key>,
+        source: KeySourceId,
+    }
+
+    fn tokens() -> Tokens {
+        let file = "
+server: { listeners: { address: 127.0.0.1:0 } }
+providers: { p: { issuer: any, keys: { secret: \"${S}\" }, algorithms: HS256, audiences: any } }
+routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.0.0.1:1\" } ]";
+        let secret = "0123456789abcdef0123456789abcdef";
+        let environment = |_: &str| Some(secret.to_owned());
+        let config = crate::config::read_text(file, std::path::Path::new("f"), &environment).expect("valid");
+        let provider = &providers::load(&config.providers, None).expect("loaded")[0];
+        let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(secret)).expect("a key");
+        Tokens { signing, key: Arc::clone(&provider.keys().keys()[0]), source: provider.key_source() }
+    }
+
+    impl Tokens {
+        fn verified(&self, subject: &str) -> VerifiedToken {
+            let claims = serde_json::Map::from_iter([("sub".to_owned(), json!(subject))]);
+            let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
+            let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
+            let text = text.into_bytes().into();
+            VerifiedToken { text, typ: None, claims, key: Arc::clone(&self.key), source: self.source }
+        }
+    }
+
+    fn cache() -> (TokenCache, TokenCache) {
+        let shared = Arc::new(SharedTokens::new(ByteSize(1 << 20)));
+        (TokenCache::new(Some(Arc::clone(&shared))), TokenCache::new(Some(shared)))
+    }
+
+    fn level(cache: &TokenCache, text: &[u8]) -> Option<Level> {
+        cache.find(text).map(|(_, level)| level)
+    }
+
+    #[test]
+    fn another_worker_finds_a_token_in_the_shared_level_and_then_in_its_own() {
+        let ((one, other), tokens) = (cache(), tokens());
+        let text = one.insert(tokens.verified("ada")).token.text.clone();
+        assert_eq!(level(&one, &text), Some(Level::Worker));
+        assert_eq!(level(&other, &text), Some(Level::Shared));
+        assert_eq!(level(&other, &text), Some(Level::Worker));
+    }
+
+    #[test]
+    fn the_whole_text_is_compared() {
+        let ((cache, _), tokens) = (cache(), tokens());
+        let text = cache.insert(tokens.verified("ada")).token.text.clone();
+        for at in 0..text.len() {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert_eq!(level(&cache, &other), None, "byte {at}");
+        }
+        assert_eq!(level(&cache, &text[1..]), None);
+    }
+
+    #[test]
+    fn a_retired_key_takes_its_tokens_with_it() {
+        let ((one, other), tokens) = (cache(), tokens());
+        let text = one.insert(tokens.verified("ada")).token.text.clone();
+        tokens.key.retire();
+        assert_eq!((level(&one, &text), level(&other, &text)), (None, None));
+    }
+
+    #[test]
+    fn tokens_that_share_a_place_only_take_it_from_each_other() {
+        let ((cache, _), tokens) = (cache(), tokens());
+        let texts: Vec<_> = (0..3 * WORKER_PLACES)
+            .map(|number| cache.insert(tokens.verified(&number.to_string())).token.text.clone())
+            .collect();
+        for text in &texts {
+            if let Some((known, _)) = cache.find(text) {
+                assert_eq!(known.token.text, *text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_counts_only_under_the_keys_that_refused() {
+        let (cache, _) = cache();
+        let (old, new) = (KeySet::new(Vec::new()), KeySet::new(Vec::new()));
+        cache.refuse(b"a.b.c", old.id());
+        assert!(cache.was_refused(b"a.b.c", old.id()));
+        assert!(!cache.was_refused(b"a.b.c", new.id()) && !cache.was_refused(b"a.b.d", old.id()));
+    }
+
+    #[test]
+    fn switched_off_it_remembers_nothing() {
+        let (cache, tokens) = (TokenCache::new(None), tokens());
+        let text = cache.insert(tokens.verified("ada")).token.text.clone();
+        cache.refuse(b"a.b.c", KeySet::new(Vec::new()).id());
+        assert_eq!(level(&cache, &text), None);
     }
 }

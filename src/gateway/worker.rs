@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::request_id::RequestIds;
@@ -34,6 +35,7 @@ pub struct Worker {
     pub(super) authentications: AuthenticationRecorder,
     pub(super) request_ids: RequestIds,
     pub(super) access_log: Option<AccessLog>,
+    log_waits: Notify,
     pub(super) metrics: Arc<Metrics>,
     /// The control plane, for the little that may wait.
     pub(super) control: Handle,
@@ -71,6 +73,7 @@ impl Worker {
             authentications: AuthenticationRecorder::new(&metrics),
             request_ids: RequestIds::new(),
             access_log,
+            log_waits: Notify::new(),
             control,
             metrics,
             snapshot,
@@ -104,17 +107,22 @@ impl Worker {
         }
     }
 
-    /// Takes an access line; the first of a batch plans its writing.
-    pub(super) fn log(self: &Rc<Self>, record: AccessRecord) {
+    /// Takes an access line; the first of a batch wakes [`Self::write_log`].
+    pub(super) fn log(&self, record: AccessRecord) {
+        if let Some(log) = &self.access_log
+            && log.record(record)
+        {
+            self.log_waits.notify_one();
+        }
+    }
+
+    /// Writes access lines soon after the first of a batch, for as long as the worker lives.
+    pub async fn write_log(self: Rc<Self>) {
         let Some(log) = &self.access_log else { return };
-        if log.record(record) {
-            let worker = Rc::clone(self);
-            tokio::task::spawn_local(async move {
-                sleep(LOG_DELAY).await;
-                if let Some(log) = &worker.access_log {
-                    log.flush();
-                }
-            });
+        loop {
+            self.log_waits.notified().await;
+            sleep(LOG_DELAY).await;
+            log.flush();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The deadlines of a client connection, kept where its bytes pass.
 //!
 //! hyper's own timer for heads also runs on idle kept-alive connections, so a head is timed here, from its first
-//! byte. One timer serves all deadlines and is set only when something really waits: a request that comes and goes
-//! at once costs no timer at all.
+//! byte. One timer serves all deadlines and is set only when something really waits; it stays where it is while
+//! requests come and go.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
@@ -55,10 +55,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
 
     /// Nothing came: ready when that has lasted too long.
     fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(deadline) = self.activity.deadline(self.deadlines) else { return Poll::Pending };
+        let running = self.timer.as_ref().filter(|timer| !timer.is_elapsed());
+        let deadline = match (self.activity.deadline(self.deadlines), running) {
+            (Some(deadline), _) => deadline,
+            // hyper looks for bytes while it serves a request, and not again when that ends: a timer must stand by
+            // then. When it fires, the connection has been idle for less than its time.
+            (None, Some(_)) => return Poll::Pending,
+            (None, None) => Instant::now() + self.deadlines.idle,
+        };
         // A timer that fires early is set anew then; so it need not move with each request.
-        let stands =
-            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline);
+        let stands = running.is_some_and(|timer| timer.deadline() <= deadline);
         if stands {
             return Poll::Pending;
         }
@@ -69,10 +75,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         if timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        if self.activity.phase() == Phase::Idle {
-            self.timeouts.with_label_values(&["idle"]).inc();
-            // As if the client had closed: hyper then ends the connection in good order.
-            return Poll::Ready(Ok(()));
+        match self.activity.phase() {
+            // The windows of an HTTP/2 client that takes nothing are closed, not its socket.
+            Phase::Requests if self.activity.client_stalls() => {
+                self.timeouts.with_label_values(&["stalled"]).inc();
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+            Phase::Requests => return Poll::Pending,
+            Phase::Idle => {
+                self.timeouts.with_label_values(&["idle"]).inc();
+                // As if the client had closed: hyper then ends the connection in good order.
+                return Poll::Ready(Ok(()));
+            }
+            Phase::Head => {}
         }
         self.timeouts.with_label_values(&["head"]).inc();
         tracing::debug!("closed a connection whose request head did not arrive in time");
@@ -165,6 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::Multiplexing;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -184,7 +200,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_ends_quietly_after_its_idle_time() {
-        let (mut io, _client) = connection(&Activity::new(true));
+        let (mut io, _client) = connection(&Activity::new(Multiplexing::OneRequest));
         let start = Instant::now();
         assert_eq!(io.read(&mut [0; 8]).await.expect("an end, no error"), 0);
         assert_eq!(start.elapsed().as_secs(), 75);
@@ -192,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_is_timed_from_its_first_byte_and_answered_408() {
-        let (mut io, mut client) = connection(&Activity::new(true));
+        let (mut io, mut client) = connection(&Activity::new(Multiplexing::OneRequest));
         tokio::time::advance(Duration::from_secs(60)).await;
         client.write_all(b"GET / HT").await.expect("written");
         assert_eq!(io.read(&mut [0; 64]).await.expect("bytes"), 8);
@@ -206,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_open_request_has_no_read_deadline_and_idle_time_counts_from_its_end() {
-        let activity = Activity::new(true);
+        let activity = Activity::new(Multiplexing::OneRequest);
         let (mut io, _client) = connection(&activity);
         let request = activity.begin_request();
         let read = tokio::time::timeout(Duration::from_secs(1000), io.read(&mut [0; 8])).await;
@@ -219,7 +235,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_let_go() {
-        let (mut io, _client) = connection(&Activity::new(true));
+        let (mut io, _client) = connection(&Activity::new(Multiplexing::OneRequest));
         let start = Instant::now();
         let error = io.write_all(&[0; 1000]).await.expect_err("a timeout");
         assert_eq!((error.kind(), start.elapsed().as_secs()), (ErrorKind::TimedOut, 75));

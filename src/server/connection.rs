@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::client_io::ClientIo;
 use super::clock;
 use super::drain::Draining;
-use crate::gateway::{Activity, Client, Deadlines, GatewayBody, Inbound, Worker, handle};
+use crate::gateway::{Activity, Client, Deadlines, GatewayBody, Inbound, Multiplexing, Worker, handle};
 use crate::telemetry::Metrics;
 
 /// What all connections of a worker share.
@@ -67,7 +67,7 @@ pub(super) async fn serve(
 
 async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>, stream: T, client: Client) {
     let limits = shared.worker.limits();
-    let activity = Activity::new(true);
+    let activity = Activity::new(Multiplexing::OneRequest);
     let io = client_io(shared, stream, &activity);
     let service = requests(Rc::clone(shared), client, activity);
     // hyper's own caps stand at twice the file's, so that the gateway answers what is only somewhat too large.
@@ -79,15 +79,15 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     tokio::select! {
         biased;
         // Either ends the connection: what is in flight is let through, nothing is lost by the other branch.
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => return note_end(shared, ended),
         () = shared.draining.begun() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    note_end(shared, connection.await);
 }
 
 async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>, stream: T, client: Client) {
     let limits = shared.worker.limits();
-    let activity = Activity::new(false);
+    let activity = Activity::new(Multiplexing::Streams);
     let io = client_io(shared, stream, &activity);
     let service = requests(Rc::clone(shared), client, activity);
     let head = u32::try_from(limits.request_head.0 * 2).unwrap_or(u32::MAX);
@@ -103,10 +103,21 @@ async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
     tokio::select! {
         biased;
         // As above: GOAWAY lets open streams end.
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => return note_end(shared, ended),
         () = shared.draining.begun() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    note_end(shared, connection.await);
+}
+
+/// Counts a connection that ended because its client spoke no proper HTTP: hyper has answered it, and no request of
+/// it was seen here.
+fn note_end(shared: &Shared, ended: hyper::Result<()>) {
+    if let Err(error) = ended
+        && (error.is_parse() || error.is_parse_too_large())
+    {
+        shared.metrics.malformed_requests.inc();
+        tracing::debug!("a client sent no proper HTTP: {error}");
+    }
 }
 
 fn client_io<T: AsyncRead + AsyncWrite + Unpin>(

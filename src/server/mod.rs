@@ -17,7 +17,7 @@ mod worker_thread;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -139,9 +139,11 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let (commands, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
     let crew = Arc::new(Crew {
         listeners: prepared.listeners,
-        loads: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+        loads: (0..workers)
+            .map(|worker| metrics.worker_connections.with_label_values(&[worker.to_string()]))
+            .collect(),
         commands,
-        most_connections: config.server.limits.connections,
+        most_connections: i64::try_from(config.server.limits.connections).unwrap_or(i64::MAX),
         snapshot: prepared.snapshot,
         metrics: Arc::clone(&metrics),
         control: control.handle().clone(),
@@ -155,6 +157,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 
     control.block_on(stop_signal())?;
     tracing::info!(grace = ?config.server.shutdown_grace, "stopping: requests in flight may end");
+    control.spawn(give_up_at_the_second_signal());
     ready.store(false, Ordering::Relaxed);
     metrics.ready.set(0);
     supervisor.drain(config.server.shutdown_grace);
@@ -230,6 +233,14 @@ fn start_admin(
     let listener = control.block_on(async { tokio::net::TcpListener::from_std(socket) })?;
     control.spawn(admin::serve(listener, Arc::new(admin), control.handle().clone()));
     Ok(Some(address))
+}
+
+/// Whoever asks twice does not want to wait for requests in flight.
+async fn give_up_at_the_second_signal() {
+    if stop_signal().await.is_ok() {
+        tracing::warn!("asked to stop again: closing what is still open");
+        std::process::exit(1);
+    }
 }
 
 async fn stop_signal() -> std::io::Result<()> {

@@ -1,12 +1,13 @@
 //! One worker: a thread, its runtime, its sockets.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -46,29 +47,29 @@ pub(super) struct ListenerPlan {
     pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
-/// What all workers share. Written by each of them, with no order between counters: a reader sees sizes, not a
+/// What all workers share. Loads are written by each of them, with no order between them: a reader sees sizes, not a
 /// moment.
 #[derive(Debug)]
 pub(super) struct Crew {
     pub(super) listeners: Vec<ListenerPlan>,
-    /// Open connections of each worker.
-    pub(super) loads: Vec<AtomicUsize>,
+    /// Connections of each worker, those on their way to it included.
+    pub(super) loads: Vec<IntGauge>,
     pub(super) commands: Vec<UnboundedSender<Command>>,
-    pub(super) most_connections: usize,
+    pub(super) most_connections: i64,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) control: Handle,
 }
 
 impl Crew {
-    fn connections(&self) -> usize {
-        self.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    fn connections(&self) -> i64 {
+        self.loads.iter().map(IntGauge::get).sum()
     }
 
     /// The worker that should serve a fresh connection which `own` accepted. The kernel spreads connections by a
     /// hash, so one worker may get many while another has none.
     fn choose(&self, own: usize) -> usize {
-        let load = |worker: usize| self.loads[worker].load(Ordering::Relaxed);
+        let load = |worker: usize| self.loads[worker].get();
         let least = (0..self.loads.len()).min_by_key(|&worker| load(worker)).unwrap_or(own);
         if load(own) > load(least) + (load(least) / 4).max(4) { least } else { own }
     }
@@ -99,13 +100,14 @@ pub(super) fn run(
             index,
             crew: Arc::clone(crew),
             shared,
-            open: AtomicUsize::new(0),
+            open: Cell::new(0),
             all_closed: Notify::new(),
         });
         for (listener, socket) in sockets.into_iter().enumerate() {
             let socket = tokio::net::TcpListener::from_std(socket)?;
             tokio::task::spawn_local(Rc::clone(&thread).accept(listener, socket));
         }
+        tokio::task::spawn_local(Rc::clone(&thread.shared.worker).write_log());
         thread.obey(commands, &drain).await;
         Ok(())
     })
@@ -116,7 +118,7 @@ struct WorkerThread {
     crew: Arc<Crew>,
     shared: Rc<Shared>,
     /// Connections whose task runs; unlike the crew's load it counts none that is still on its way here.
-    open: AtomicUsize,
+    open: Cell<usize>,
     all_closed: Notify,
 }
 
@@ -142,12 +144,12 @@ impl WorkerThread {
         };
         drain.begin();
         let closed = async {
-            while self.open.load(Ordering::Relaxed) > 0 {
+            while self.open.get() > 0 {
                 self.all_closed.notified().await;
             }
         };
         if timeout(grace, closed).await.is_err() {
-            let open = self.open.load(Ordering::Relaxed);
+            let open = self.open.get();
             tracing::warn!(worker = self.index, open, "the grace period is over: closing what is still open");
         }
         self.shared.worker.tick();
@@ -178,18 +180,18 @@ impl WorkerThread {
             return;
         }
         let chosen = self.crew.choose(self.index);
-        self.crew.loads[chosen].fetch_add(1, Ordering::Relaxed);
+        self.crew.loads[chosen].inc();
         if chosen == self.index {
             return self.start(stream, peer, listener);
         }
         let Ok(stream) = stream.into_std() else {
-            self.crew.loads[chosen].fetch_sub(1, Ordering::Relaxed);
+            self.crew.loads[chosen].dec();
             return;
         };
         self.crew.metrics.connections_handed_over.inc();
         let given = self.crew.commands[chosen].send(Command::Adopt(Accepted { stream, peer, listener }));
         if given.is_err() {
-            self.crew.loads[chosen].fetch_sub(1, Ordering::Relaxed);
+            self.crew.loads[chosen].dec();
         }
     }
 
@@ -197,7 +199,7 @@ impl WorkerThread {
         match TcpStream::from_std(accepted.stream) {
             Ok(stream) => self.start(stream, accepted.peer, accepted.listener),
             Err(error) => {
-                self.crew.loads[self.index].fetch_sub(1, Ordering::Relaxed);
+                self.crew.loads[self.index].dec();
                 tracing::warn!("can't serve a connection: {error}");
             }
         }
@@ -218,7 +220,7 @@ impl WorkerThread {
 /// A connection's place in the counts; given back when it is dropped.
 struct Place {
     thread: Rc<WorkerThread>,
-    open_connections: prometheus::IntGauge,
+    open_connections: IntGauge,
 }
 
 impl Place {
@@ -228,7 +230,7 @@ impl Place {
         metrics.connections.with_label_values(&label).inc();
         let open_connections = metrics.open_connections.with_label_values(&label);
         open_connections.inc();
-        thread.open.fetch_add(1, Ordering::Relaxed);
+        thread.open.set(thread.open.get() + 1);
         Self { thread: Rc::clone(thread), open_connections }
     }
 }
@@ -236,9 +238,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.open_connections.dec();
-        self.thread.crew.loads[self.thread.index].fetch_sub(1, Ordering::Relaxed);
-        if self.thread.open.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.thread.all_closed.notify_waiters();
+        self.thread.crew.loads[self.thread.index].dec();
+        let open = self.thread.open.get() - 1;
+        self.thread.open.set(open);
+        if open == 0 {
             self.thread.all_closed.notify_one();
         }
     }

@@ -88,6 +88,12 @@ impl AccessLog {
     }
 }
 
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 /// Makes workers' ends; as long as one lives, so does the thread that writes.
 #[derive(Debug, Clone)]
 pub struct AccessLogMaker {

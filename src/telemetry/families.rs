@@ -35,6 +35,8 @@ pub struct Metrics {
     pub upstream_connections: IntCounterVec,
     /// `tollgate_open_connections{listener}`.
     pub open_connections: IntGaugeVec,
+    /// `tollgate_worker_connections{worker}`: how evenly they are spread.
+    pub worker_connections: IntGaugeVec,
     /// `tollgate_connections_total{listener}`.
     pub connections: IntCounterVec,
     /// `tollgate_connections_refused_total`: closed at once, since `limits.connections` was reached.
@@ -47,6 +49,8 @@ pub struct Metrics {
     pub tls_handshake_duration: Histogram,
     /// `tollgate_connection_timeouts_total{kind}`: `head`, `idle`, `stalled`.
     pub connection_timeouts: IntCounterVec,
+    /// `tollgate_malformed_requests_total`: texts that are no HTTP, or far beyond every limit; their connections close.
+    pub malformed_requests: IntCounter,
     /// `tollgate_request_panics_total`: requests that a defect ended with 500.
     pub request_panics: IntCounter,
     /// `tollgate_worker_restarts_total`.
@@ -110,6 +114,11 @@ impl Metrics {
                 &["upstream", "kind"],
             ),
             open_connections: family.gauges("open_connections", "Open client connections.", &["listener"]),
+            worker_connections: family.gauges(
+                "worker_connections",
+                "Client connections of each worker, those on their way to it included.",
+                &["worker"],
+            ),
             connections: family.counters("connections_total", "Accepted client connections.", &["listener"]),
             connections_refused: family
                 .counter("connections_refused_total", "Connections closed because the limit was reached."),
@@ -128,6 +137,10 @@ impl Metrics {
                 "connection_timeouts_total",
                 "Client connections that a deadline closed.",
                 &["kind"],
+            ),
+            malformed_requests: family.counter(
+                "malformed_requests_total",
+                "Connections closed because their client sent no proper HTTP.",
             ),
             request_panics: family
                 .counter("request_panics_total", "Requests that a defect of the gateway ended."),

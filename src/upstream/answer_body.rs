@@ -38,6 +38,14 @@ impl AnswerBody {
             pool.put_back(connection);
         }
     }
+
+    /// The connection is of no more use.
+    fn fail(&mut self, failure: UpstreamFailure) -> UpstreamFailure {
+        if let Some((_, pool)) = self.lease.take() {
+            pool.broke_off(failure.reason());
+        }
+        failure
+    }
 }
 
 impl Body for AnswerBody {
@@ -50,8 +58,7 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamFailure>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
             ready!(self.stall.poll_stalled(context));
-            self.lease = None;
-            return Poll::Ready(Some(Err(UpstreamFailure::Stalled)));
+            return Poll::Ready(Some(Err(self.fail(UpstreamFailure::Stalled))));
         };
         self.stall.moved();
         match frame {
@@ -66,10 +73,7 @@ impl Body for AnswerBody {
                 self.release();
                 Poll::Ready(None)
             }
-            Some(Err(error)) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(UpstreamFailure::Broken(error))))
-            }
+            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(UpstreamFailure::Broken(error))))),
         }
     }
 

@@ -18,7 +18,7 @@ use super::answer_body::AnswerBody;
 use super::client_body::{BodyProgress, ClientBody};
 use super::connection::Connection;
 use super::failure::{SendError, UpstreamFailure};
-use crate::base::UpstreamName;
+use crate::base::{ReasonCode, UpstreamName};
 use crate::config::{Upstream, UpstreamTarget, UpstreamTimeouts};
 use crate::telemetry::{Metrics, UpstreamRecorder};
 
@@ -141,6 +141,11 @@ impl Pool {
     fn failed(&self, failure: UpstreamFailure) -> SendError {
         self.recorder.failed(failure.reason());
         failure.into()
+    }
+
+    /// Counts an answer that failed after its head had come.
+    pub fn broke_off(&self, reason: ReasonCode) {
+        self.recorder.failed(reason);
     }
 
     fn take_idle(&self) -> Option<Connection> {

@@ -1,5 +1,6 @@
 //! Clients of the gateway, over HTTP/1.1 and HTTP/2, and as bytes where framing is the matter.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -9,15 +10,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::message::{Message, Unframed};
@@ -26,6 +29,8 @@ use super::{FORGED, within};
 
 /// The name that clients connect to, which the test's certificate holds.
 const SERVER_NAME: &str = "localhost";
+
+type RequestBody = BoxBody<Bytes, Infallible>;
 
 /// Which protocol a client offers by ALPN, and speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +58,8 @@ pub struct Connection {
 
 #[derive(Clone)]
 enum Sender {
-    Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(Arc<Mutex<http1::SendRequest<RequestBody>>>),
+    Http2(http2::SendRequest<RequestBody>),
 }
 
 /// A request in the making; `.await` sends it.
@@ -63,8 +68,9 @@ pub struct Request {
     connection: Option<Connection>,
     method: Method,
     path: String,
+    authority: Option<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: RequestBody,
 }
 
 /// An answer, read to its end.
@@ -78,6 +84,17 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+}
+
+/// An answer whose head has come and whose body comes piece by piece.
+#[derive(Debug)]
+pub struct Streaming {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    body: Incoming,
+    _connection: Connection,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -165,7 +182,7 @@ impl Connection {
         Request::new(self.client.clone(), Some(self.clone()), method, path)
     }
 
-    async fn send(&self, request: http::Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {
+    async fn send(&self, request: http::Request<RequestBody>) -> hyper::Result<http::Response<Incoming>> {
         match &self.sender {
             Sender::Http1(sender) => {
                 let mut sender = sender.lock().await;
@@ -184,7 +201,8 @@ impl Connection {
 impl Request {
     fn new(client: Client, connection: Option<Connection>, method: Method, path: &str) -> Self {
         let path = path.to_owned();
-        Self { client, connection, method, path, headers: HeaderMap::new(), body: Bytes::new() }
+        let body = Full::new(Bytes::new()).boxed();
+        Self { client, connection, method, path, authority: None, headers: HeaderMap::new(), body }
     }
 
     /// One more header field. An identity header must carry [`FORGED`], so that upstreams can tell.
@@ -209,6 +227,12 @@ impl Request {
         self.header(HOST.as_str(), host)
     }
 
+    /// An `:authority`, or a target in absolute form, that need not agree with `Host`.
+    pub fn authority(mut self, authority: &str) -> Self {
+        self.authority = Some(authority.to_owned());
+        self
+    }
+
     /// A JSON body.
     #[expect(clippy::needless_pass_by_value, reason = "tests write `json!` in place")]
     pub fn json(self, value: Value) -> Self {
@@ -217,12 +241,43 @@ impl Request {
 
     /// Any body.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        self.body = Full::new(body.into()).boxed();
+        self
+    }
+
+    /// A body that comes piece by piece, up to the end of the channel, and whose length nobody knows before.
+    pub fn pieces(mut self, mut pieces: mpsc::Receiver<Bytes>) -> Self {
+        let frames = futures_util::stream::poll_fn(move |context| {
+            pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        });
+        self.body = BodyExt::boxed(StreamBody::new(frames));
         self
     }
 
     /// Sends it; an error where the answer does not come to its end.
-    pub async fn try_send(mut self) -> hyper::Result<Answer> {
+    pub async fn try_send(self) -> hyper::Result<Answer> {
+        within("an answer", async {
+            let (answer, _connection) = self.begin().await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
+        })
+        .await
+    }
+
+    /// Sends it while the test goes on.
+    pub fn spawn(self) -> JoinHandle<Answer> {
+        tokio::spawn(self.into_future())
+    }
+
+    /// Sends it, and returns as soon as the answer's head is there.
+    pub async fn head(self) -> Streaming {
+        let (answer, connection) = within("an answer's head", self.begin()).await.unwrap();
+        let (head, body) = answer.into_parts();
+        Streaming { status: head.status, headers: head.headers, body, _connection: connection }
+    }
+
+    async fn begin(mut self) -> hyper::Result<(http::Response<Incoming>, Connection)> {
         let connection = match self.connection {
             Some(connection) => connection,
             None => self.client.connect().await,
@@ -231,19 +286,31 @@ impl Request {
             HeaderValue::try_from(format!("{SERVER_NAME}:{}", self.client.address.port())).unwrap()
         });
         let request = http::Request::builder().method(self.method);
-        let mut request = match self.client.protocol {
-            Protocol::Http1 => request.uri(self.path).header(HOST, host),
-            Protocol::Http2 => request.uri(format!("https://{}{}", host.to_str().unwrap(), self.path)),
+        let mut request = match (self.client.protocol, self.authority) {
+            (_, Some(authority)) => {
+                request.uri(format!("https://{authority}{}", self.path)).header(HOST, host)
+            }
+            (Protocol::Http1, None) => request.uri(self.path).header(HOST, host),
+            (Protocol::Http2, None) => {
+                request.uri(format!("https://{}{}", host.to_str().unwrap(), self.path))
+            }
         };
         request.headers_mut().expect("a method, a path and a host that are valid").extend(self.headers);
-        let request = request.body(Full::new(self.body)).unwrap();
-        within("an answer", async {
-            let answer = connection.send(request).await?;
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await?.to_bytes();
-            Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
-        })
-        .await
+        let answer = connection.send(request.body(self.body).unwrap()).await?;
+        Ok((answer, connection))
+    }
+}
+
+impl Streaming {
+    /// The next piece of the body, `None` at its end; an error where it breaks off.
+    pub async fn next(&mut self) -> Option<hyper::Result<Bytes>> {
+        let frame = within("a piece of the body", self.body.frame()).await?;
+        Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+    }
+
+    /// All that is still to come.
+    pub async fn rest(self) -> hyper::Result<Bytes> {
+        Ok(within("the rest of the body", self.body.collect()).await?.to_bytes())
     }
 }
 
@@ -298,6 +365,24 @@ impl RawConnection {
         within("an answer to HEAD", Message::read(&mut self.stream, Unframed::Never)).await
     }
 
+    /// The head of an interim answer (1xx), which has no body.
+    pub async fn interim_answer(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("an interim answer", self.stream.read_u8()).await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Writes bytes; `false` once the server takes no more.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let writing = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        within("the server to take bytes", writing).await.is_ok()
+    }
+
     /// All that comes until the server closes.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -308,6 +393,12 @@ impl RawConnection {
     /// Ends the client's direction.
     pub async fn half_close(&mut self) {
         self.stream.shutdown().await.ok();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }
 

@@ -39,7 +39,7 @@ mod upstream;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client, Connection, Protocol, RawConnection, Request};
+pub use client::{Answer, Client, Connection, Protocol, RawConnection, Request, Streaming};
 pub use config::{Config, Home, config};
 pub use idp::{Idp, claims, now, token};
 pub use message::Message;

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{Message, Unframed};
@@ -29,6 +29,9 @@ pub struct Upstream {
 struct Shared {
     requests: Mutex<Vec<Message>>,
     connections: Mutex<usize>,
+    closed: Mutex<usize>,
+    /// Counts the words to close idle connections.
+    closing: watch::Sender<usize>,
     changed: Notify,
     forged_allowed: AtomicBool,
     failures: Mutex<Vec<String>>,
@@ -52,6 +55,10 @@ pub enum Step {
     Read,
     /// Writes these bytes.
     Send(Vec<u8>),
+    /// Reads up to these bytes and no further, whatever they belong to; nothing is recorded.
+    ReadUntil(Vec<u8>),
+    /// Gives the test a word.
+    Tell(Arc<Notify>),
     /// Waits until the test gives the word.
     Await(Arc<Notify>),
     /// Ends its own direction.
@@ -143,6 +150,8 @@ impl Upstream {
                         if let Err(panic) = served.await {
                             shared.fail(panic_text(&*panic));
                         }
+                        *shared.closed.lock().unwrap() += 1;
+                        shared.changed.notify_waiters();
                     });
                 }
             }
@@ -184,17 +193,38 @@ impl Upstream {
 
     /// Waits for the request of this number, counted from 1.
     pub async fn request(&self, number: usize) -> Message {
-        within(&format!("request {number} at the upstream"), async {
+        let what = format!("request {number} at the upstream");
+        self.until(&what, |shared| shared.requests.lock().unwrap().get(number - 1).cloned()).await
+    }
+
+    /// Closes the connections that wait for a request; others after the answer that they are at.
+    pub fn close_idle_connections(&self) {
+        self.shared.closing.send_modify(|words| *words += 1);
+    }
+
+    /// Waits until so many connections have ended, from whichever side.
+    pub async fn connections_closed(&self, number: usize) {
+        let what = format!("the end of {number} connections at the upstream");
+        self.until(&what, |shared| (*shared.closed.lock().unwrap() >= number).then_some(())).await;
+    }
+
+    async fn until<T>(&self, what: &str, pick: impl Fn(&Shared) -> Option<T>) -> T {
+        within(what, async {
             loop {
                 let mut changed = pin!(self.shared.changed.notified());
                 changed.as_mut().enable();
-                if let Some(request) = self.shared.requests.lock().unwrap().get(number - 1) {
-                    return request.clone();
+                if let Some(found) = pick(&self.shared) {
+                    return found;
                 }
                 changed.await;
             }
         })
         .await
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.shared.requests.lock().unwrap().clear();
     }
 
     /// Lets forged identity headers pass: for tests of what is forwarded as it came.
@@ -230,8 +260,16 @@ impl Drop for Upstream {
 
 async fn answer_all(stream: TcpStream, shared: &Shared, handler: &(impl Fn(&Message) -> Reply + Sync)) {
     stream.set_nodelay(true).unwrap();
+    let mut closing = shared.closing.subscribe();
     let mut stream = BufReader::new(stream);
-    while let Some(request) = Message::read(&mut stream, Unframed::Empty).await {
+    loop {
+        let request = tokio::select! {
+            // The word is given where nobody is about to send: no request is lost.
+            biased;
+            request = Message::read(&mut stream, Unframed::Empty) => request,
+            _ = closing.changed() => return,
+        };
+        let Some(request) = request else { return };
         shared.record(&request);
         if !request.complete {
             return;
@@ -266,6 +304,16 @@ async fn play(stream: TcpStream, shared: &Shared, steps: &[Step]) {
                     return;
                 }
             }
+            Step::ReadUntil(end) => {
+                let mut seen = Vec::new();
+                while !seen.ends_with(end) {
+                    match stream.read_u8().await {
+                        Ok(byte) => seen.push(byte),
+                        Err(_) => return,
+                    }
+                }
+            }
+            Step::Tell(word) => word.notify_one(),
             Step::Await(word) => word.notified().await,
             Step::HalfClose => stream.shutdown().await.unwrap(),
             Step::Reset => {
