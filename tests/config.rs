@@ -236,12 +236,11 @@ fn other_values_of_the_sketch_are_refused_as_not_available() {
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
         (format!("{provider}{{ jwks_url: https://a }} }} }}\n"), "providers.p.keys.jwks_url"),
-        (format!("{provider}{{ jwks: {{ keys: [] }} }} }} }}\n"), "providers.p.keys.jwks"),
         ("providers: { p: { issuer: a, preset: auth0, audiences: [a] } }\n".to_owned(), "providers.p.preset"),
         ("issuer: { users: { file: users.yaml } }\n".to_owned(), "issuer.users"),
         ("issuer: { users: { http: {} } }\n".to_owned(), "issuer.users"),
         ("issuer: { store: mysql://db/a }\n".to_owned(), "issuer.store"),
-        (format!("{route}, mode: enforce }} }}]\n"), "routes[0].auth.mode"),
+        (format!("{route}, mode: observe }} }}]\n"), "routes[0].auth.mode"),
         (format!("{route} }}, identity: {{ token: assertion }} }}]\n"), "routes[0].identity.token"),
     ];
     for (text, path) in cases {

@@ -11,6 +11,7 @@ mod environment;
 mod file;
 mod identity;
 mod issuer;
+mod jwks;
 mod mistake;
 mod model;
 mod pattern;

@@ -192,6 +192,8 @@ pub enum KeySource {
     PemFile(PathBuf),
     /// `jwks_file:` a JWK set.
     JwksFile(PathBuf),
+    /// `jwks:` a JWK set within the file, as JSON.
+    Jwks(Secret),
     /// `secret:` a shared secret for HMAC.
     Secret(Secret),
 }
@@ -353,7 +355,18 @@ pub enum RouteAuth {
     Required {
         /// Any of these.
         providers: Vec<usize>,
+        /// What becomes of a request without a token.
+        mode: AuthMode,
     },
+}
+
+/// `auth.mode` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// `enforce`, the default: it is refused.
+    Enforce,
+    /// `optional`: it passes, and the upstream is told of nobody. A bad token is refused all the same.
+    Optional,
 }
 
 /// `identity:` of a route.

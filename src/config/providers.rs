@@ -154,8 +154,8 @@ struct Keys<'r> {
 fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
-        let sources = ["own", "pem_file", "jwks_file", "secret"];
-        let not_available = section.not_available(&["discovery", "jwks_url", "jwks"]);
+        let sources = ["own", "pem_file", "jwks_file", "jwks", "secret"];
+        let not_available = section.not_available(&["discovery", "jwks_url"]);
         let given: Vec<(&str, Node<'r>)> =
             sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
         let mut given = given.into_iter();
@@ -168,7 +168,7 @@ fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
             if not_available {
                 return None;
             }
-            let expected = "one of own, pem_file, jwks_file and secret".to_owned();
+            let expected = "one of own, pem_file, jwks_file, jwks and secret".to_owned();
             return section
                 .node()
                 .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
@@ -192,6 +192,7 @@ fn source(name: &str, node: &Node<'_>) -> Option<KeySource> {
         }
         "pem_file" => Some(KeySource::PemFile(node.file_path("the path of a PEM file")?)),
         "jwks_file" => Some(KeySource::JwksFile(node.file_path("the path of a JWK set")?)),
+        "jwks" => Some(KeySource::Jwks(node.jwks()?)),
         _ => Some(KeySource::Secret(node.secret()?)),
     }
 }
@@ -251,7 +252,7 @@ fn check_family(
             let signed_with = own.map_or("", Algorithm::name);
             (fits, format!("the issuer's keys, which are for {signed_with}"))
         }
-        Some(KeySource::JwksFile(_)) | None => (true, String::new()),
+        Some(KeySource::JwksFile(_) | KeySource::Jwks(_)) | None => (true, String::new()),
     };
     if fits { Some(algorithm) } else { node.refuse(MistakeKind::AlgorithmFamily { algorithm, keys }) }
 }

@@ -7,7 +7,7 @@ use crate::base::RouteName;
 use super::identity;
 use super::issuer::JWKS_PATH;
 use super::mistake::{MistakeKind, nearest};
-use super::model::{AllowInPath, HostPattern, Issuer, PathPattern, Route, RouteAuth};
+use super::model::{AllowInPath, AuthMode, HostPattern, Issuer, PathPattern, Route, RouteAuth};
 use super::providers::{Providers, refuse_repeated};
 use super::upstreams::Upstreams;
 use super::value::{NAME_EXPECTED, is_name};
@@ -115,14 +115,22 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
         return node.refuse_with(kind, WHO);
     }
     node.section(|section| {
-        section.not_available(&["mode", "require", "token_from"]);
+        section.not_available(&["require", "token_from"]);
+        let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
         let providers = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
             refuse_repeated(node, &indices);
             Some(indices)
         });
-        Some(RouteAuth::Required { providers: providers? })
+        Some(RouteAuth::Required { providers: providers?, mode })
     })
+}
+
+fn mode(node: &Node<'_>) -> Option<AuthMode> {
+    if matches!(node.value(), Value::Text(text) if text == "observe") {
+        return node.refuse_with(MistakeKind::NotAvailable, "use enforce or optional");
+    }
+    node.choice(&[("enforce", AuthMode::Enforce), ("optional", AuthMode::Optional)])
 }
 
 fn provider(node: &Node<'_>, providers: &Providers<'_>) -> Option<usize> {
