@@ -110,3 +110,161 @@ mod inline_keys {
         passes(taking(json!("${SET}"), idp.algorithm, &app).env("SET", &key(&k).to_string()), &idp).await;
     }
 }
+
+mod rules {
+    use super::*;
+
+    /// A rule, which is also the name of its route and provider.
+    struct Rule {
+        name: &'static str,
+        keys: Value,
+        /// Changes to a token that the rule still allows, and to one that it does not.
+        good: Value,
+        bad: Value,
+        reason: &'static str,
+    }
+
+    fn rules() -> Vec<Rule> {
+        let rule = |name, keys, good, bad, reason| Rule { name, keys, good, bad, reason };
+        let now = now();
+        vec![
+            rule(
+                "all-audiences",
+                json!({ "audiences": { "all": ["a", "b"] } }),
+                json!({ "aud": ["b", "c", "a"] }),
+                json!({ "aud": ["a", "c"] }),
+                "wrong_audience",
+            ),
+            rule(
+                "party",
+                json!({ "authorized_parties": ["web"] }),
+                json!({ "azp": "web" }),
+                json!({ "azp": "web", "client_id": "other" }),
+                "wrong_authorized_party",
+            ),
+            rule("typ", json!({ "typ": "JWT" }), json!({}), json!({ "typ": "at+jwt" }), "wrong_typ"),
+            rule(
+                "value",
+                json!({ "required_claims": { "owner": ["acme"] } }),
+                json!({ "owner": ["x", "acme"] }),
+                json!({ "owner": "x" }),
+                "wrong_claim_value",
+            ),
+            rule(
+                "presence",
+                json!({ "required_claims": ["owner"] }),
+                json!({ "owner": 0 }),
+                json!({}),
+                "missing_claim",
+            ),
+            rule(
+                "age",
+                json!({ "max_age": "1h", "leeway": "1m" }),
+                // Far enough from the border for the time that the test takes.
+                json!({ "iat": now - 3600 }),
+                json!({ "iat": now - 3600 - 61 }),
+                "token_too_old",
+            ),
+            rule(
+                "lifetime",
+                json!({ "max_lifetime": "5m" }),
+                json!({ "iat": now, "exp": now + 300 }),
+                json!({ "iat": now, "exp": now + 301 }),
+                "lifetime_too_long",
+            ),
+            rule("no-iat", json!({ "max_age": "1h" }), json!({}), json!({ "iat": null }), "missing_claim"),
+        ]
+    }
+
+    /// All providers have one key, so that a token that one of them knows is in the cache for the others too.
+    fn file(idp: &Idp, app: &Upstream) -> Config {
+        let mut file = config()
+            .provider("lax", idp)
+            .set("providers.lax.audiences", json!("any"))
+            .route("/lax", "lax", app);
+        for rule in rules() {
+            let mut provider = json!({
+                "issuer": idp.issuer,
+                "keys": { "jwks_file": "keys/lax.jwks.json" },
+                "algorithms": [idp.algorithm.name()],
+                "audiences": "any",
+            });
+            for (key, value) in rule.keys.as_object().unwrap() {
+                provider[key] = value.clone();
+            }
+            file = file.set(&format!("providers.{}", rule.name), provider).push_route(json!({
+                "name": rule.name,
+                "match": { "path": format!("/{}", rule.name) },
+                "auth": { "providers": [rule.name] },
+                "upstream": app.url(),
+            }));
+        }
+        file
+    }
+
+    fn token(idp: &Idp, id: &str, changes: &Value) -> String {
+        let mut claims = claims("ada");
+        claims["jti"] = id.into();
+        let mut header = json!({ "alg": idp.algorithm.name(), "typ": "JWT", "kid": idp.kid });
+        for (name, value) in changes.as_object().unwrap() {
+            match (name.as_str(), value) {
+                ("typ", value) => header["typ"] = value.clone(),
+                (name, Value::Null) => drop(claims.as_object_mut().unwrap().remove(name)),
+                (name, value) => claims[name] = value.clone(),
+            }
+        }
+        idp.sign_with(header, claims)
+    }
+
+    #[tokio::test]
+    async fn each_rule_holds_for_a_token_seen_first_and_for_one_that_is_cached() {
+        let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
+        let gate = Tollgate::start(file(&idp, &app)).await;
+        for protocol in BOTH {
+            // One connection, so one worker and its cache.
+            let connection = gate.client(protocol).connect().await;
+            for rule in rules() {
+                for (changes, status) in [(&rule.good, 200), (&rule.bad, 401)] {
+                    let token = token(&idp, &format!("{protocol:?} {} {status}", rule.name), changes);
+                    for path in [rule.name, rule.name, "lax", rule.name, rule.name] {
+                        let answer = connection.get(&format!("/{path}")).bearer(&token).await;
+                        let expected = if path == "lax" { 200 } else { status };
+                        assert_eq!(answer.status, expected, "{path} {}: {}", rule.name, answer.text());
+                    }
+                }
+            }
+        }
+        for rule in rules() {
+            let line =
+                gate.log_line(rule.name, |line| line["route"] == rule.name && line["status"] == 401).await;
+            assert_eq!(line["reason"], rule.reason, "{line}");
+        }
+        let metrics = gate.metrics_until("all refusals", |metrics| {
+            metrics.sum("tollgate_refusals_total", &[]) >= (rules().len() * 8) as f64
+        });
+        let metrics = metrics.await;
+        for rule in rules() {
+            let labels = [("reason", rule.reason), ("route", rule.name)];
+            assert_eq!(metrics.sum("tollgate_refusals_total", &labels), 8.0, "{}", rule.name);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cached_token_grows_too_old() {
+        let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
+        let file = config().provider("idp", &idp).route("/*", "idp", &app);
+        let file = file.set("providers.idp.max_age", json!("2s")).set("providers.idp.leeway", json!("0s"));
+        let gate = Tollgate::start(file).await;
+        let connection = gate.client(Protocol::Http1).connect().await;
+        let token = idp.sign(claims("ada"));
+        assert_eq!(connection.get("/").bearer(&token).await.status, 200);
+        let ends = support::within("the token to grow too old", async {
+            while connection.get("/").bearer(&token).await.status == 200 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        ends.await;
+        let line = gate.log_line("the refusal", |line| line["status"] == 401).await;
+        assert_eq!((&line["reason"], &line["detail"]), (&json!("token_too_old"), &json!("issued 3s ago")));
+    }
+}
