@@ -275,6 +275,44 @@ mod way {
         }
     }
 
+    /// What frameworks believe of a proxy before them, and what CGI programs take for their own settings.
+    const PROXIES_WORD: [&str; 7] = [
+        "X-Real-IP",
+        "X_Real_IP",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Ssl",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ];
+
+    #[tokio::test]
+    async fn a_client_cannot_speak_as_a_proxy_does() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app).plain_listener()).await;
+        let mut request = gate.plain_client().get("/").header("Proxy", "http://evil.example");
+        for name in PROXIES_WORD {
+            request = request.header(name, "evil.example");
+        }
+        let text = request.await.json()["fields"].to_string();
+        assert!(!text.contains("evil"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxys_word_passes_but_never_what_a_program_takes_for_its_setting() {
+        let app = Upstream::echo().await;
+        let file = open(&app).plain_listener().set("server.trusted_proxies", json!("127.0.0.1"));
+        let gate = Tollgate::start(file).await;
+        let request = gate.plain_client().get("/").header("Proxy", "http://evil.example");
+        let request = request.header("X-Forwarded-Port", "443").header("X-Forwarded-Prefix", "/shop");
+        let answer = request.header("X-Forwarded-Host", "shop.example").await.json();
+        assert_eq!(got(&answer, "x-forwarded-port"), ["443"]);
+        assert_eq!(got(&answer, "x-forwarded-prefix"), ["/shop"]);
+        assert_eq!(got(&answer, "x-forwarded-host"), ["shop.example"]);
+        assert!(got(&answer, "forwarded").concat().contains("host=\"shop.example\""));
+        assert!(got(&answer, "proxy").is_empty());
+    }
+
     #[tokio::test]
     async fn a_trusted_proxy_is_believed_for_upstream_and_log_up_to_the_first_stranger() {
         let app = Upstream::echo().await;

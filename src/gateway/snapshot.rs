@@ -5,12 +5,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::identify::IdentityPlan;
-use super::inbound::WRITTEN_ANEW;
+use super::inbound::Removed;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
 use crate::config::{self, AllowInPath, AuthMode, Config, Limits, RouteAuth, TokenForwarding};
-use crate::http::InjectedNames;
 use crate::issuer::Issuer;
 use crate::providers::Provider;
 use crate::upstream::Endpoint;
@@ -22,7 +21,7 @@ pub struct Snapshot {
     pub(super) routes: Vec<Arc<Route>>,
     /// One for each upstream of the file; `None`: the gateway itself answers.
     pub(super) endpoints: Vec<Option<Arc<Endpoint>>>,
-    pub(super) injected: InjectedNames,
+    pub(super) removed: Removed,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) issuer: Option<Arc<Issuer>>,
@@ -75,8 +74,6 @@ impl Snapshot {
             .collect();
         let identity =
             config.routes.iter().flat_map(|route| &route.identity.headers).map(|header| &header.name);
-        let written_anew = WRITTEN_ANEW;
-        let names = identity.chain(&written_anew);
         Self {
             router: Router::new(&config.routes),
             routes,
@@ -85,7 +82,7 @@ impl Snapshot {
                 .iter()
                 .map(|upstream| Endpoint::new(upstream).map(Arc::new))
                 .collect(),
-            injected: InjectedNames::new(names),
+            removed: Removed::new(identity),
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             issuer,
