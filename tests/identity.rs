@@ -16,6 +16,7 @@ use tollgate::base::Algorithm;
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 
 /// One route that needs a token, with this `identity`.
+#[expect(clippy::needless_pass_by_value, reason = "tests write `json!` in place")]
 fn telling(idp: &Idp, app: &Upstream, identity: Value) -> Config {
     config().provider("idp", idp).push_route(json!({
         "match": { "path": "/*" }, "auth": { "providers": ["idp"] }, "upstream": app.url(), "identity": identity,
@@ -424,8 +425,10 @@ mod deny_by_default {
         let gate = Tollgate::start(every_kind_of_route(&idp, &other, &app)).await;
 
         // What the gateway says it serves is the full list.
-        let printed: BTreeSet<String> = gate
-            .lines()
+        let is_route = |line: &&String| line.starts_with("route ");
+        let all = |lines: &[String]| lines.iter().filter(is_route).count() >= WITHOUT_RIGHTS.len();
+        let lines = gate.lines_until("its routes", all).await;
+        let printed: BTreeSet<String> = lines
             .iter()
             .filter_map(|line| line.strip_prefix("route ")?.split_once(':').map(|(name, _)| name.to_owned()))
             .collect();

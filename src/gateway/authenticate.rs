@@ -13,6 +13,7 @@ use super::snapshot::{Auth, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
+use crate::config::AuthMode;
 use crate::http::Refusal;
 use crate::jwt::{self, Key, PolicyError, Token, VerifyError};
 use crate::providers::{Provider, candidates};
@@ -84,10 +85,12 @@ pub(super) fn authenticate(
     headers: &HeaderMap,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required(providers) = &route.auth else { return Ok(Caller::Anonymous) };
+    let Auth::Required { providers, mode } = &route.auth else { return Ok(Caller::Anonymous) };
     let outcome = match presented(headers) {
         Presented::Nothing => {
-            worker.authentications.refused(ReasonCode::NoToken);
+            if *mode == AuthMode::Enforce {
+                worker.authentications.refused(ReasonCode::NoToken);
+            }
             return Ok(Caller::Anonymous);
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),

@@ -9,7 +9,7 @@ use super::inbound::WRITTEN_ANEW;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
-use crate::config::{self, AllowInPath, Config, Limits, RouteAuth, TokenForwarding};
+use crate::config::{self, AllowInPath, AuthMode, Config, Limits, RouteAuth, TokenForwarding};
 use crate::http::InjectedNames;
 use crate::issuer::Issuer;
 use crate::providers::Provider;
@@ -49,7 +49,12 @@ pub(super) enum Auth {
     /// Everybody.
     Public,
     /// Bearers of a token of one of these.
-    Required(Vec<Arc<Provider>>),
+    Required {
+        /// Any of these.
+        providers: Vec<Arc<Provider>>,
+        /// What becomes of those without a token.
+        mode: AuthMode,
+    },
 }
 
 impl Snapshot {
@@ -95,9 +100,10 @@ fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Ar
         name: route.name.clone(),
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
-            RouteAuth::Required { providers: allowed } => {
-                Auth::Required(allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect())
-            }
+            RouteAuth::Required { providers: allowed, mode } => Auth::Required {
+                providers: allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect(),
+                mode: *mode,
+            },
         },
         identity: IdentityPlan::new(index, &route.identity),
         token: route.identity.token,

@@ -79,6 +79,9 @@ pub enum KeyProblem {
         /// Why.
         source: JwksError,
     },
+    /// The file's own set is none.
+    #[error("{0}")]
+    InlineJwks(JwksError),
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
@@ -165,7 +168,7 @@ pub fn load(
         let fail = |problem| ProviderError { provider: provider.name.clone(), problem };
         let shared_path = match &provider.keys {
             config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => Some(path.clone()),
-            config::KeySource::Own | config::KeySource::Secret(_) => None,
+            config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
         };
         let known = shared_path.as_ref().and_then(|path| sources.get(path).cloned());
         let keys = match known {
@@ -216,6 +219,14 @@ fn load_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<A
             for skipped in set.skipped() {
                 let kid = skipped.kid.as_ref().map(ShortText::as_str);
                 tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
+            }
+            Ok(Arc::new(set))
+        }
+        config::KeySource::Jwks(set) => {
+            let set = KeySet::from_jwks(set.expose(), Origin::Local).map_err(KeyProblem::InlineJwks)?;
+            for skipped in set.skipped() {
+                let kid = skipped.kid.as_ref().map(ShortText::as_str);
+                tracing::warn!(provider = %provider.name, kid, "skipped a key: {}", skipped.why);
             }
             Ok(Arc::new(set))
         }
