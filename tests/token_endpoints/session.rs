@@ -12,7 +12,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde_json::{Value, json};
 
-use crate::support::{Config, Protocol, now};
+use crate::support::{Config, Home, Protocol, now};
 use crate::{
     PASSWORD, Pair, Site, USER, assert_refused, blacklist, credentials, login, pair, refresh, verify,
 };
@@ -99,6 +99,20 @@ async fn a_logout_ends_its_own_session_and_no_other() {
     assert_eq!(blacklist(&connection, &phone.refresh).await.status, 200);
     assert_eq!(refresh(&connection, &phone.refresh).await.status, 401);
     pair(&refresh(&connection, &laptop.refresh).await);
+}
+
+#[tokio::test]
+async fn a_logout_ends_all_refresh_tokens_of_its_session() {
+    let file = |file: Config| file.set("issuer.blacklist_after_rotation", json!(false));
+    let site = Site::start_with(file, Home::generate_key).await;
+    let connection = site.connect().await;
+    let first = login(&connection).await;
+    let second = pair(&refresh(&connection, &first.refresh).await);
+    let third = pair(&refresh(&connection, &first.refresh).await);
+    assert_eq!(blacklist(&connection, &second.refresh).await.status, 200);
+    for token in [&first.refresh, &second.refresh, &third.refresh] {
+        assert_refused(&refresh(&connection, token).await, 401, "token_not_valid");
+    }
 }
 
 #[tokio::test]
