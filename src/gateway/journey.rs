@@ -137,6 +137,9 @@ impl Journey {
 
     pub(super) fn refused(&self, refusal: &Refusal) {
         self.reason.set(Some(refusal.reason()));
+        if refusal.closes_connection() {
+            self.open.closes_early();
+        }
         if let Some(line) = &self.line {
             *line.detail.borrow_mut() = refusal.log_detail();
         }
