@@ -57,6 +57,31 @@ fn got(answer: &Value, name: &str) -> Vec<String> {
     same.map(|field| field[1].as_str().unwrap().to_owned()).collect()
 }
 
+#[tokio::test]
+async fn the_built_in_application_shows_the_request_that_an_upstream_would_get() {
+    let idp = Idp::new(Algorithm::EdDSA);
+    let gate = Tollgate::start(
+        config().provider("idp", &idp).set("upstreams", json!({ "echo": { "builtin": "echo" } })).push_route(
+            json!({ "match": { "path": "/*" }, "auth": { "providers": ["idp"] }, "upstream": "echo" }),
+        ),
+    )
+    .await;
+    for protocol in BOTH {
+        let request =
+            gate.client(protocol).post("/a/../b?c=d").host("shop.example").header("x-user-id", FORGED);
+        let shown = request.bearer(&idp.sign(claims("ada"))).body("hello").await.json();
+        assert_eq!(
+            (&shown["method"], &shown["path"], &shown["query"], &shown["body_length"]),
+            (&json!("POST"), &json!("/b"), &json!("c=d"), &json!(5))
+        );
+        let headers = &shown["headers"];
+        assert_eq!((&headers["host"], &headers["x-user-id"]), (&json!("shop.example"), &json!("ada")));
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers.get("authorization"), None);
+        assert_eq!(gate.client(protocol).get("/b").await.status, 401);
+    }
+}
+
 mod fields {
     use super::*;
 
@@ -324,6 +349,27 @@ mod connections {
         assert_eq!(metrics.sum("tollgate_upstream_failures_total", &[]), 0.0);
         assert_eq!(metrics.sum("tollgate_requests_total", &[("status", "200")]), 96.0);
         assert!(metrics.sum("tollgate_upstream_connections_total", &[("kind", "opened")]) >= 12.0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_closes_behind_a_request_which_came_first_is_not_used_for_it() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app).set("server.workers", json!(1))).await;
+        let request = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+        let mut client = gate.raw().await;
+        assert_eq!(ask(&mut client, request).await.status(), 200);
+        for round in 1..=5 {
+            // The worker finds both at once, the request first: only the kernel knows of the other yet.
+            gate.freeze().await;
+            client.send(request).await;
+            app.close_idle_connections();
+            app.connections_closed(round).await;
+            gate.thaw();
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "round {round}: {}", answer.text());
+        }
+        let metrics = gate.metrics().await;
+        assert_eq!(metrics.sum("tollgate_upstream_connections_total", &[("kind", "stale")]), 5.0);
     }
 
     #[tokio::test]
