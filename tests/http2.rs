@@ -47,7 +47,11 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
     while let Some((head, rest)) = bytes.split_at_checked(9) {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let Some((payload, rest)) = rest.split_at_checked(length) else { break };
-        frames.push((head[3], u32::from_be_bytes(head[5..9].try_into().expect("four bytes")), payload.to_vec()));
+        frames.push((
+            head[3],
+            u32::from_be_bytes(head[5..9].try_into().expect("four bytes")),
+            payload.to_vec(),
+        ));
         bytes = rest;
     }
     frames
