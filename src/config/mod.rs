@@ -21,6 +21,7 @@ mod providers;
 mod routes;
 mod secret;
 mod server;
+mod token_from;
 mod token_typ;
 mod upstreams;
 mod value;

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::activity::OpenRequest;
 use super::inbound::Client;
-use super::snapshot::Route;
+use super::snapshot::{Auth, Route};
 use super::worker::Worker;
 use crate::base::{ReasonCode, RouteName};
-use crate::http::Refusal;
+use crate::http::{BEARER, Refusal};
 use crate::telemetry::AccessRecord;
 use crate::upstream::UpstreamFailure;
 
@@ -102,6 +102,14 @@ impl Journey {
     pub(super) fn client_is(&self, address: std::net::IpAddr) {
         if let Some(line) = &self.line {
             line.client.set(address);
+        }
+    }
+
+    /// How credentials are called where the request went, for a challenge.
+    pub(super) fn scheme(&self) -> &str {
+        match self.route.get().map(|route| &route.auth) {
+            Some(Auth::Required { credentials, .. }) => credentials.scheme(),
+            Some(Auth::Public) | None => BEARER,
         }
     }
 

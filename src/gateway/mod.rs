@@ -11,6 +11,7 @@ mod answer;
 mod authenticate;
 mod authorize;
 mod builtin;
+mod credentials;
 mod echo;
 mod forward;
 mod identify;
@@ -115,7 +116,7 @@ async fn trip(
     }
     let route = route(snapshot, &request)?;
     journey.took_route(route);
-    let caller = authenticate(worker, route, &request.head.headers, now)?;
+    let caller = authenticate(worker, route, &request.head, now)?;
     if let Caller::Known(principal) = &caller {
         journey.subject_is(principal.subject());
     }
@@ -140,7 +141,7 @@ fn stopped(journey: &Journey, stop: Stop) -> Response<Bytes> {
     match stop {
         Stop::Refused(refusal) => {
             journey.refused(&refusal);
-            refusal.answer()
+            refusal.answer_by_scheme(journey.scheme())
         }
         Stop::Failed(failure) => {
             journey.failed(&failure);
