@@ -6,6 +6,7 @@ use crate::base::{Algorithm, AlgorithmSet, ClaimPath, KeyFamily, ProviderName};
 
 use super::mistake::MistakeKind;
 use super::model::{Audiences, IssuerRule, KeySource, Provider};
+use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
 use super::written::Value;
@@ -87,15 +88,16 @@ fn provider<'r>(
     own_tokens: OwnTokens,
 ) -> Option<Provider> {
     node.section(|section| {
+        // What they mean, the kind of keys decides.
+        let _ = (section.key("refresh"), section.key("fetch"));
         let other_kind = section.not_available(&["introspection", "preset", "tenants"]);
-        section.not_available(&["refresh", "fetch"]);
         let issuer = match section.key("issuer") {
             Some(node) => issuer(&node),
             None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
         let keys = match section.key("keys") {
-            Some(node) => keys(&node),
+            Some(node) => keys(&node, section),
             None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("keys"), None),
         };
@@ -151,11 +153,12 @@ struct Keys<'r> {
     allow_short: bool,
 }
 
-fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
+/// `provider` is the section that they stand in.
+fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
-        let sources = ["own", "pem_file", "jwks_file", "secret"];
-        let not_available = section.not_available(&["discovery", "jwks_url", "jwks"]);
+        let sources = ["own", "jwks_url", "pem_file", "jwks_file", "secret"];
+        let not_available = section.not_available(&["discovery", "jwks"]);
         let given: Vec<(&str, Node<'r>)> =
             sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
         let mut given = given.into_iter();
@@ -168,7 +171,7 @@ fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
             if not_available {
                 return None;
             }
-            let expected = "one of own, pem_file, jwks_file and secret".to_owned();
+            let expected = "one of own, jwks_url, pem_file, jwks_file and secret".to_owned();
             return section
                 .node()
                 .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
@@ -177,11 +180,18 @@ fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
             allow_short.refuse_key::<()>(MistakeKind::NoEffect("without a secret"), None);
         }
         let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
-        Some(Keys { source: source(name, &node)?, node, allow_short })
+        let source = if name == "jwks_url" {
+            let location = remote_keys::jwks_url(&node);
+            remote_keys::read(provider, location, &node).map(|keys| KeySource::Remote(Box::new(keys)))
+        } else {
+            remote_keys::refuse(provider);
+            local_source(name, &node)
+        };
+        Some(Keys { source: source?, node, allow_short })
     })
 }
 
-fn source(name: &str, node: &Node<'_>) -> Option<KeySource> {
+fn local_source(name: &str, node: &Node<'_>) -> Option<KeySource> {
     match name {
         "own" => {
             if node.boolean()? {
@@ -246,6 +256,8 @@ fn check_family(
     let (fits, keys) = match source {
         Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
         Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),
+        // A secret that everybody can fetch is none.
+        Some(KeySource::Remote(_)) => (!is_hmac(algorithm), "keys that are fetched".to_owned()),
         Some(KeySource::Own) => {
             let fits = own.is_none_or(|own| is_hmac(own) == is_hmac(algorithm));
             let signed_with = own.map_or("", Algorithm::name);
