@@ -194,7 +194,7 @@ pub enum KeySource {
     JwksFile(PathBuf),
     /// `secret:` a shared secret for HMAC.
     Secret(Secret),
-    /// `jwks_url:` a JWK set on another server.
+    /// `jwks_url:` or `discovery: true`: a JWK set on another server.
     Remote(Box<RemoteKeys>),
 }
 
@@ -214,6 +214,8 @@ pub struct RemoteKeys {
 pub enum KeyLocation {
     /// `jwks_url:` an absolute URL with a host, `http` or `https`.
     Url(Uri),
+    /// `discovery: true`: where the document of this issuer, an absolute URL without a query, says.
+    Discovery(String),
 }
 
 /// `refresh:` of a provider: when its keys are fetched again.

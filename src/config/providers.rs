@@ -97,7 +97,7 @@ fn provider<'r>(
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
         let keys = match section.key("keys") {
-            Some(node) => keys(&node, section),
+            Some(node) => keys(&node, section, issuer.as_ref()),
             None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("keys"), None),
         };
@@ -153,12 +153,12 @@ struct Keys<'r> {
     allow_short: bool,
 }
 
-/// `provider` is the section that they stand in.
-fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<Keys<'r>> {
+/// `provider` is the section that they stand in, `issuer` what it says of the issuer.
+fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerRule>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
-        let sources = ["own", "jwks_url", "pem_file", "jwks_file", "secret"];
-        let not_available = section.not_available(&["discovery", "jwks"]);
+        let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "secret"];
+        let not_available = section.not_available(&["jwks"]);
         let given: Vec<(&str, Node<'r>)> =
             sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
         let mut given = given.into_iter();
@@ -171,7 +171,7 @@ fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<Keys<'r>> {
             if not_available {
                 return None;
             }
-            let expected = "one of own, jwks_url, pem_file, jwks_file and secret".to_owned();
+            let expected = "one of own, discovery, jwks_url, pem_file, jwks_file and secret".to_owned();
             return section
                 .node()
                 .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
@@ -180,12 +180,20 @@ fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<Keys<'r>> {
             allow_short.refuse_key::<()>(MistakeKind::NoEffect("without a secret"), None);
         }
         let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
-        let source = if name == "jwks_url" {
-            let location = remote_keys::jwks_url(&node);
-            remote_keys::read(provider, location, &node).map(|keys| KeySource::Remote(Box::new(keys)))
-        } else {
-            remote_keys::refuse(provider);
-            local_source(name, &node)
+        let location = match name {
+            "discovery" => Some(remote_keys::discovery(&node, issuer)),
+            "jwks_url" => Some(remote_keys::jwks_url(&node)),
+            _ => None,
+        };
+        let source = match location {
+            Some(location) => {
+                let keys = remote_keys::read(provider, location, &node);
+                keys.map(|keys| KeySource::Remote(Box::new(keys)))
+            }
+            None => {
+                remote_keys::refuse(provider);
+                local_source(name, &node)
+            }
         };
         Some(Keys { source: source?, node, allow_short })
     })
@@ -223,6 +231,10 @@ fn algorithms(
     let Some(node) = section.key("algorithms") else {
         return match own {
             Some(algorithm) => Some(AlgorithmSet::EMPTY.with(algorithm)),
+            // A key serves one family, or what its own `alg` says; a fetched one is never a secret.
+            None if keys.is_some_and(|keys| matches!(keys.source, KeySource::Remote(_))) => {
+                Some(Algorithm::ALL.into_iter().filter(|algorithm| !is_hmac(*algorithm)).collect())
+            }
             // Keys that are not available yet may say it themselves.
             None if keys.is_none() => None,
             None => section.node().refuse_key(
@@ -245,6 +257,10 @@ fn algorithms(
     Some(algorithms.into_iter().collect())
 }
 
+fn is_hmac(algorithm: Algorithm) -> bool {
+    algorithm.family() == KeyFamily::Hmac
+}
+
 /// A key must serve one family of algorithms only (RFC 8725, section 3.1).
 fn check_family(
     node: &Node<'_>,
@@ -252,7 +268,6 @@ fn check_family(
     source: Option<&KeySource>,
     own: Option<Algorithm>,
 ) -> Option<Algorithm> {
-    let is_hmac = |algorithm: Algorithm| algorithm.family() == KeyFamily::Hmac;
     let (fits, keys) = match source {
         Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
         Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),

@@ -7,7 +7,7 @@ use http::Uri;
 use crate::base::ByteSize;
 
 use super::mistake::MistakeKind;
-use super::model::{Fetch, KeyLocation, Refresh, RemoteKeys};
+use super::model::{Fetch, IssuerRule, KeyLocation, Refresh, RemoteKeys};
 use super::value::show_duration;
 use super::walk::{Node, Section};
 
@@ -21,20 +21,38 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A provider that was down for longer has other worries, and so have those who took its tokens all the while.
 const LONGEST_STALE: Duration = Duration::from_secs(30 * 86_400);
 
-const URL: &str = "a URL such as https://id.example.com/keys";
-
 /// Reads `jwks_url:`.
 pub(super) fn jwks_url(node: &Node<'_>) -> Option<KeyLocation> {
-    let url = node.parse(URL, |text| {
-        let url: Uri = text.parse().ok()?;
-        let web = matches!(url.scheme_str(), Some("http" | "https"));
-        let host = url.host().is_some_and(|host| !host.is_empty());
-        // A fragment is nothing to ask a server for; a user's name and password belong elsewhere.
-        let plain =
-            !text.contains('#') && url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        (web && host && plain).then_some(url)
-    })?;
-    Some(KeyLocation::Url(url))
+    node.parse("a URL such as https://id.example.com/keys", web_url).map(KeyLocation::Url)
+}
+
+/// Reads `discovery:` of a provider with this issuer, where that could be read.
+pub(super) fn discovery(node: &Node<'_>, issuer: Option<&IssuerRule>) -> Option<KeyLocation> {
+    if !node.boolean()? {
+        return node.expected("true");
+    }
+    let found = match issuer? {
+        IssuerRule::Exactly(issuer) if web_url(issuer).is_some_and(|url| url.query().is_none()) => {
+            return Some(KeyLocation::Discovery(issuer.clone()));
+        }
+        IssuerRule::Exactly(issuer) => format!("{issuer:?}"),
+        IssuerRule::Any => "any".to_owned(),
+    };
+    node.refuse_with(
+        MistakeKind::Expected { expected: "an issuer that is a URL".to_owned(), found },
+        "the document lies below the issuer's URL; without one, give `jwks_url`",
+    )
+}
+
+/// An absolute URL that can be asked for: a fragment is nothing to send, and a user's name and password belong
+/// elsewhere.
+fn web_url(text: &str) -> Option<Uri> {
+    let url: Uri = text.parse().ok()?;
+    let web = matches!(url.scheme_str(), Some("http" | "https"));
+    let host = url.host().is_some_and(|host| !host.is_empty());
+    let plain =
+        !text.contains('#') && url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    (web && host && plain).then_some(url)
 }
 
 /// Reads `refresh:` and `fetch:` of a provider whose keys are at `location`; `at` is where the file says so. A provider
@@ -48,10 +66,15 @@ pub(super) fn read(
     let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
     let fetch = fetch.unwrap_or_else(default_fetch);
     let location = location?;
-    let KeyLocation::Url(url) = &location;
-    if url.scheme_str() == Some("http") && !fetch.allow_http {
+    let (plain, found) = match &location {
+        KeyLocation::Url(url) => (url.scheme_str() == Some("http"), at.shown()),
+        KeyLocation::Discovery(issuer) => {
+            (web_url(issuer)?.scheme_str() == Some("http"), format!("the issuer {issuer:?}"))
+        }
+    };
+    if plain && !fetch.allow_http {
         return at.refuse_with(
-            MistakeKind::Expected { expected: "an https:// URL".to_owned(), found: at.shown() },
+            MistakeKind::Expected { expected: "an https:// URL".to_owned(), found },
             "whoever is on the way could put keys of his own in; `fetch: { allow_http: true }` takes it all the same",
         );
     }

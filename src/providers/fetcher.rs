@@ -10,6 +10,7 @@ use http::{HeaderValue, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::discovery::{DiscoveryError, keys_url};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
@@ -76,6 +77,9 @@ enum FetchFailure {
     /// There is no answer.
     #[error(transparent)]
     Answer(#[from] FetchError),
+    /// The issuer does not say where its keys are.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     /// The answer is something else.
     #[error(transparent)]
     NoKeySet(#[from] JwksError),
@@ -94,6 +98,7 @@ impl FetchFailure {
     fn outcome(&self) -> &'static str {
         match self {
             Self::Answer(error) => error.outcome(),
+            Self::Discovery(error) => error.outcome(),
             Self::NoKeySet(_) => "no_key_set",
             Self::NoUsableKey { .. } => "no_usable_key",
             Self::Defect => "defect",
@@ -103,6 +108,7 @@ impl FetchFailure {
 
 /// What a fetch brought.
 struct Fetched {
+    url: Uri,
     /// `None`: what was there before is still right.
     keys: Option<KeySet>,
     etag: Option<HeaderValue>,
@@ -113,6 +119,8 @@ struct Fetcher {
     source: Arc<KeySource>,
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
+    /// Where the set that is in use came from.
+    url: Option<Uri>,
     /// Of the set that is in use.
     etag: Option<HeaderValue>,
     /// One after another, up to the present.
@@ -124,7 +132,7 @@ struct Fetcher {
 impl Fetcher {
     fn new(source: Arc<KeySource>, fetching: &Fetching) -> Self {
         let Fetching { metrics, clock, .. } = fetching.clone();
-        let fetcher = Self { source, metrics, clock, etag: None, failures: 0, told_stale: false };
+        let fetcher = Self { source, metrics, clock, url: None, etag: None, failures: 0, told_stale: false };
         fetcher.gauge(None);
         fetcher
     }
@@ -157,7 +165,13 @@ impl Fetcher {
 
     async fn fetch(&self) -> Result<Fetched, FetchFailure> {
         let remote = self.remote();
-        let answer = remote.client.get(self.url(), ACCEPT, self.etag.as_ref()).await?;
+        let url = match &remote.keys.location {
+            KeyLocation::Url(url) => url.clone(),
+            KeyLocation::Discovery(issuer) => keys_url(&remote.client, issuer).await?,
+        };
+        // An `ETag` of another place says nothing.
+        let etag = self.etag.as_ref().filter(|_| self.url.as_ref() == Some(&url));
+        let answer = remote.client.get(&url, ACCEPT, etag).await?;
         let keys = match answer.content {
             Content::Unchanged => None,
             Content::New(text) => {
@@ -168,12 +182,7 @@ impl Fetcher {
                 Some(set)
             }
         };
-        Ok(Fetched { keys, etag: answer.etag, max_age: answer.max_age })
-    }
-
-    fn url(&self) -> &Uri {
-        let KeyLocation::Url(url) = &self.remote().keys.location;
-        url
+        Ok(Fetched { url, keys, etag: answer.etag, max_age: answer.max_age })
     }
 
     /// Puts the keys into use. Tells whether there is a new one, and how long to rest.
@@ -190,7 +199,7 @@ impl Fetcher {
             }
             Some(keys) => {
                 self.tell_skipped(&keys);
-                self.etag = fetched.etag;
+                (self.url, self.etag) = (Some(fetched.url), fetched.etag);
                 self.source.replace(keys, until)
             }
         };
@@ -214,7 +223,7 @@ impl Fetcher {
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
             let serves = self.source.counts_at((self.clock)());
-            tracing::warn!(provider = %name, url = %self.url(), old_keys_serve = serves, "can't fetch keys: {failure}");
+            tracing::warn!(provider = %name, old_keys_serve = serves, "can't fetch keys: {failure}");
         } else {
             tracing::debug!(provider = %name, failures = self.failures, "can't fetch keys: {failure}");
         }

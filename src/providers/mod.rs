@@ -9,6 +9,7 @@
 //! other: its policy alone is looked at.
 
 mod demand;
+mod discovery;
 mod fetcher;
 mod remote;
 mod schedule;
