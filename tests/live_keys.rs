@@ -529,3 +529,49 @@ async fn a_document_of_another_issuer_leads_to_no_keys() {
         assert!(server.requests().iter().all(|request| request.target() != "/keys"), "{outcome}");
     }
 }
+
+#[tokio::test]
+async fn a_restart_while_the_server_is_down_still_serves() {
+    let (app, idp, state) = (Upstream::echo().await, idp("id"), tempfile::tempdir().unwrap());
+    let (removed, server) = (another_key(&idp), KeyServer::with(&[&idp]).await);
+    server.answer(key_set(&[&idp, &removed]));
+    let file = |url: &str, refresh: Value| {
+        one_provider(&idp, url, refresh, &app).set("state.directory", state.path().to_str().unwrap().into())
+    };
+    let url = server.url();
+    let gate = Tollgate::start(file(&url, often())).await;
+    let token = idp.sign(claims("ada"));
+    assert_eq!(gate.get("/").bearer(&token).await.status, 200);
+    server.answer(key_set(&[&idp]));
+    until_status(&gate, &removed, 401).await;
+    drop(server);
+    gate.stop().await;
+
+    let gate = Tollgate::start(file(&url, often())).await;
+    assert_eq!(gate.get("/").bearer(&token).await.status, 200, "{}", gate.lines().join("\n"));
+    assert_eq!(ask(&gate, &removed).await.status, 401, "it was withdrawn before");
+    until_fetched(&gate, "idp", "unreachable", 2.0).await;
+    assert_eq!(ask(&gate, &idp).await.status, 200);
+    gate.stop().await;
+
+    // Keys of one URL are not those of another.
+    let gate = Tollgate::start(file(&format!("{url}/others"), often())).await;
+    assert_eq!(gate.get("/").bearer(&token).await.status, 503);
+    gate.stop().await;
+
+    // Their age runs on.
+    let kept = state.path().join("keys-cache/idp.json");
+    let mut text: Value = serde_json::from_slice(&std::fs::read(&kept).unwrap()).unwrap();
+    text["fetched_at"] = (support::now() - 86_500).into();
+    std::fs::write(&kept, text.to_string()).unwrap();
+    let gate = Tollgate::start(file(&url, often())).await;
+    assert_eq!(gate.get("/").bearer(&token).await.status, 503);
+    gate.stop().await;
+
+    // What a server may not send, a file may not hold.
+    text["fetched_at"] = support::now().into();
+    text["key_set"] = r#"{"keys":[{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr8"}]}"#.into();
+    std::fs::write(&kept, text.to_string()).unwrap();
+    let gate = Tollgate::start(file(&url, often())).await;
+    assert_eq!(gate.get("/").bearer(&token).await.status, 503);
+}

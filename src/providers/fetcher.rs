@@ -1,9 +1,11 @@
 //! The task that fetches the keys of one source, for as long as the gateway runs.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use http::{HeaderValue, Uri};
@@ -11,12 +13,13 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::discovery::{DiscoveryError, keys_url};
+use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
 use super::{KeySourceId, Provider};
 use crate::base::{ShortText, UnixTime};
-use crate::config::KeyLocation;
+use crate::config::{IssuerRule, KeyLocation};
 use crate::http::client::{Content, FetchError};
 use crate::jwt::{JwksError, KeySet, Origin};
 use crate::telemetry::Metrics;
@@ -33,14 +36,17 @@ pub struct Fetching {
     pub control: Handle,
     /// Where fetches are counted.
     pub metrics: Arc<Metrics>,
+    /// Where the last good keys are kept, below it.
+    pub state_directory: PathBuf,
     /// The present second.
     pub clock: fn() -> UnixTime,
 }
 
-/// Starts a task for each source on another server.
+/// Starts a task for each source on another server. Keys that were kept from an earlier run are in use when it returns.
 pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
     for source in remote_sources(providers) {
-        let fetcher = Fetcher::new(source, fetching);
+        let mut fetcher = Fetcher::new(source, fetching);
+        fetcher.use_kept_keys();
         fetching.control.spawn(fetcher.run());
     }
 }
@@ -109,8 +115,8 @@ impl FetchFailure {
 /// What a fetch brought.
 struct Fetched {
     url: Uri,
-    /// `None`: what was there before is still right.
-    keys: Option<KeySet>,
+    /// As read and as sent; `None`: what was there before is still right.
+    keys: Option<(KeySet, Bytes)>,
     etag: Option<HeaderValue>,
     max_age: Option<Duration>,
 }
@@ -119,20 +125,42 @@ struct Fetcher {
     source: Arc<KeySource>,
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
-    /// Where the set that is in use came from.
-    url: Option<Uri>,
-    /// Of the set that is in use.
+    control: Handle,
+    kept: KeptKeys,
+    /// The set that is in use, as it was sent.
+    current: Option<KeptSet>,
+    /// Of that set.
     etag: Option<HeaderValue>,
     /// One after another, up to the present.
     failures: u32,
     /// It was said that the keys are too old.
     told_stale: bool,
+    /// It was said that they can't be kept.
+    told_unkept: bool,
 }
 
 impl Fetcher {
     fn new(source: Arc<KeySource>, fetching: &Fetching) -> Self {
-        let Fetching { metrics, clock, .. } = fetching.clone();
-        let fetcher = Self { source, metrics, clock, url: None, etag: None, failures: 0, told_stale: false };
+        let Fetching { control, metrics, state_directory, clock } = fetching.clone();
+        let remote = source.remote.as_ref().expect("only sources on other servers have a fetcher");
+        let issuer = match &remote.issuer {
+            IssuerRule::Exactly(issuer) => issuer,
+            IssuerRule::Any => "any",
+        };
+        let longest = remote.keys.fetch.max_body.0;
+        let kept = KeptKeys::new(&state_directory, &remote.name, issuer, &remote.keys.location, longest);
+        let fetcher = Self {
+            source,
+            metrics,
+            clock,
+            control,
+            kept,
+            current: None,
+            etag: None,
+            failures: 0,
+            told_stale: false,
+            told_unkept: false,
+        };
         fetcher.gauge(None);
         fetcher
     }
@@ -150,7 +178,7 @@ impl Fetcher {
             // A defect in here must not be the end of refreshing.
             let fetched = AssertUnwindSafe(self.fetch()).catch_unwind().await;
             let (brought_new_key, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
-                Ok(fetched) => self.succeeded(fetched),
+                Ok(fetched) => self.succeeded(fetched).await,
                 Err(failure) => (false, self.failed(&failure)),
             };
             let demand = &self.remote().demand;
@@ -170,36 +198,84 @@ impl Fetcher {
             KeyLocation::Discovery(issuer) => keys_url(&remote.client, issuer).await?,
         };
         // An `ETag` of another place says nothing.
-        let etag = self.etag.as_ref().filter(|_| self.url.as_ref() == Some(&url));
+        let etag = self.etag.as_ref().filter(|_| self.current.as_ref().is_some_and(|set| set.url == url));
         let answer = remote.client.get(&url, ACCEPT, etag).await?;
         let keys = match answer.content {
             Content::Unchanged => None,
-            Content::New(text) => {
-                let set = KeySet::from_jwks(&text, Origin::Fetched)?;
-                if set.keys().is_empty() {
-                    return Err(FetchFailure::NoUsableKey { skipped: set.skipped().len() });
-                }
-                Some(set)
-            }
+            Content::New(text) => Some((read(&text)?, text)),
         };
         Ok(Fetched { url, keys, etag: answer.etag, max_age: answer.max_age })
     }
 
+    /// Those of an earlier run, where there are some that still count.
+    fn use_kept_keys(&mut self) {
+        let (name, now) = (self.remote().name.clone(), (self.clock)());
+        let kept = match self.kept.read(now) {
+            Ok(None) => return,
+            Ok(Some(kept)) => kept,
+            Err(error) => {
+                let file = self.kept.path().display();
+                tracing::warn!(provider = %name, %file, "the keys of an earlier run are not used: {error}");
+                return;
+            }
+        };
+        let until = good_until(kept.fetched, self.remote().keys.refresh.stale_if_error);
+        let age = now.since(kept.fetched);
+        match read(&kept.text) {
+            Ok(_) if now > until => {
+                tracing::warn!(provider = %name, ?age, "the keys of an earlier run are too old");
+            }
+            Ok(keys) => {
+                self.tell_skipped(&keys);
+                self.source.replace(keys, until);
+                self.gauge(Some(kept.fetched));
+                self.current = Some(kept);
+                tracing::info!(provider = %name, ?age, "the keys of an earlier run are in use");
+            }
+            Err(error) => {
+                tracing::warn!(provider = %name, "the keys of an earlier run are not used: {error}");
+            }
+        }
+    }
+
+    /// Keeps a set for the next run. It must be done before the set is in use: a crash in between must not bring back
+    /// what the provider has withdrawn.
+    async fn keep(&mut self, set: &KeptSet) {
+        let (kept, set) = (self.kept.clone(), set.clone());
+        let written = self.control.spawn_blocking(move || kept.replace(&set)).await;
+        match written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
+            Ok(()) => self.told_unkept = false,
+            Err(error) if !self.told_unkept => {
+                let file = self.kept.path().display();
+                tracing::warn!(provider = %self.remote().name, %file, "can't keep keys for a restart: {error}");
+                self.told_unkept = true;
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Puts the keys into use. Tells whether there is a new one, and how long to rest.
-    fn succeeded(&mut self, fetched: Fetched) -> (bool, Duration) {
+    async fn succeeded(&mut self, fetched: Fetched) -> (bool, Duration) {
         let refresh = self.remote().keys.refresh;
         let name = self.remote().name.clone();
         let now = (self.clock)();
         let until = good_until(now, refresh.stale_if_error);
         let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
-        let brought_new_key = match fetched.keys {
+        let (keys, text) = fetched.keys.unzip();
+        let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
+        if let Some(text) = text {
+            let set = KeptSet { url: fetched.url, fetched: now, text };
+            self.keep(&set).await;
+            self.current = Some(set);
+        }
+        let brought_new_key = match keys {
             None => {
                 self.source.confirm(until);
                 false
             }
             Some(keys) => {
                 self.tell_skipped(&keys);
-                (self.url, self.etag) = (Some(fetched.url), fetched.etag);
+                self.etag = fetched.etag;
                 self.source.replace(keys, until)
             }
         };
@@ -261,6 +337,15 @@ impl Fetcher {
         self.metrics.keys_skipped.with_label_values(&label).set(number(keys.skipped().len()));
         self.metrics.keys_fetched.with_label_values(&label).set(fetched.map_or(0, |time| time.0));
     }
+}
+
+/// A key set with at least one key that can be used.
+fn read(text: &[u8]) -> Result<KeySet, FetchFailure> {
+    let set = KeySet::from_jwks(text, Origin::Fetched)?;
+    if set.keys().is_empty() {
+        return Err(FetchFailure::NoUsableKey { skipped: set.skipped().len() });
+    }
+    Ok(set)
 }
 
 /// A number from 0 to 1, so that gateways started together do not stay in step.

@@ -11,6 +11,7 @@
 mod demand;
 mod discovery;
 mod fetcher;
+mod kept_keys;
 mod remote;
 mod schedule;
 mod source;
@@ -242,9 +243,7 @@ fn open(
     own: Option<&Arc<KeySet>>,
 ) -> Result<KeySource, KeyProblem> {
     match &provider.keys {
-        config::KeySource::Remote(keys) => {
-            Ok(KeySource::remote(id, Remote::new(provider.name.clone(), keys)?))
-        }
+        config::KeySource::Remote(keys) => Ok(KeySource::remote(id, Remote::new(provider, keys)?)),
         _ => Ok(KeySource::local(id, local_keys(provider, own)?)),
     }
 }

@@ -20,6 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Remote {
     /// The first provider of the file that has this source: what logs and metrics call it.
     pub(super) name: ProviderName,
+    /// What that provider says of its issuer.
+    pub(super) issuer: config::IssuerRule,
     pub(super) keys: config::RemoteKeys,
     pub(super) client: Client,
     pub(super) demand: Demand,
@@ -28,13 +30,17 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Nothing is fetched yet.
-    pub(super) fn new(name: ProviderName, keys: &config::RemoteKeys) -> Result<Self, ClientTlsError> {
+    pub(super) fn new(
+        provider: &config::Provider,
+        keys: &config::RemoteKeys,
+    ) -> Result<Self, ClientTlsError> {
         let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca } =
             keys.fetch.clone();
         let options =
             ClientOptions { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca };
         Ok(Self {
-            name,
+            name: provider.name.clone(),
+            issuer: provider.issuer.clone(),
             keys: keys.clone(),
             client: Client::new(options)?,
             demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown),

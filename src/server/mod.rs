@@ -139,8 +139,12 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let admin_socket = bind_admin(config)?;
 
     let metrics = Arc::new(Metrics::new());
-    let fetching =
-        Fetching { control: control.handle().clone(), metrics: Arc::clone(&metrics), clock: clock::now };
+    let fetching = Fetching {
+        control: control.handle().clone(),
+        metrics: Arc::clone(&metrics),
+        state_directory: config.state_directory.clone(),
+        clock: clock::now,
+    };
     providers::start_fetching(&prepared.providers, &fetching);
     control.block_on(providers::first_fetches(&prepared.providers, FIRST_FETCHES));
     let log = match config.observability.access_log {
