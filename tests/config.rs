@@ -182,17 +182,12 @@ fn every_key_of_the_sketch_is_read_or_refused_as_not_available() {
     assert_golden("not-available.txt", &paths.concat());
 }
 
-/// The sketch's last document. Its keys are fetched from the provider, which is not built; from a file they are read,
-/// and the file must then say the algorithms, since the keys may not.
+/// The sketch's last document.
 #[test]
 fn the_smallest_useful_file_needs_no_server_section() {
     let sketch = fs::read_to_string(root("tests/data/gateway.example.yaml")).unwrap();
     let smallest = sketch.rsplit("\n---\n").next().unwrap();
-    let mistakes = read_text(smallest).expect_err("discovery is not built");
-    let found: Vec<_> = mistakes.iter().map(|mistake| (&mistake.kind, mistake.path.as_str())).collect();
-    assert_eq!(found, [(&MistakeKind::NotAvailable, "providers.company.keys.discovery")]);
-    let with_file = smallest.replace("{ discovery: true }", "{ jwks_file: keys.json }, algorithms: [RS256]");
-    let config = read_text(&with_file).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let config = read_text(smallest).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(config.warnings, []);
 }
 
@@ -231,11 +226,9 @@ const BASE: &str = "server: { listeners: [{ address: \"127.0.0.1:0\" }] }\n";
 /// What the sketch shows beside its keys: other values that will be taken.
 #[test]
 fn other_values_of_the_sketch_are_refused_as_not_available() {
-    let provider = "providers: { p: { issuer: a, algorithms: [RS256], audiences: [a], keys: ";
     let route = "upstreams: { u: { builtin: echo } }\nproviders: { p: { issuer: a, algorithms: [RS256], audiences: \
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
-        (format!("{provider}{{ jwks_url: https://a }} }} }}\n"), "providers.p.keys.jwks_url"),
         ("providers: { p: { issuer: a, preset: auth0, audiences: [a] } }\n".to_owned(), "providers.p.preset"),
         ("issuer: { users: { file: users.yaml } }\n".to_owned(), "issuer.users"),
         ("issuer: { users: { http: {} } }\n".to_owned(), "issuer.users"),

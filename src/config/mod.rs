@@ -18,6 +18,7 @@ mod model;
 mod pattern;
 mod places;
 mod providers;
+mod remote_keys;
 mod routes;
 mod secret;
 mod server;

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use ipnet::IpNet;
 
 use crate::base::{
@@ -240,6 +240,56 @@ pub enum KeySource {
     Jwks(Secret),
     /// `secret:` a shared secret for HMAC.
     Secret(Secret),
+    /// `jwks_url:` or `discovery: true`: a JWK set on another server.
+    Remote(Box<RemoteKeys>),
+}
+
+/// Keys that are fetched, and fetched again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RemoteKeys {
+    /// Where they are.
+    pub location: KeyLocation,
+    /// `refresh:`.
+    pub refresh: Refresh,
+    /// `fetch:`.
+    pub fetch: Fetch,
+}
+
+/// Where a provider publishes its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyLocation {
+    /// `jwks_url:` an absolute URL with a host, `http` or `https`.
+    Url(Uri),
+    /// `discovery: true`: where the document of this issuer, an absolute URL without a query, says.
+    Discovery(String),
+}
+
+/// `refresh:` of a provider: when its keys are fetched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Refresh {
+    /// The longest time between two fetches; default 10m.
+    pub every: Duration,
+    /// The longest rest after a fetch that brought nothing new, and the least `max-age` that counts; default 30s.
+    pub cooldown: Duration,
+    /// How long keys are used after the last fetch that went well, never less than `every`; default 24h.
+    pub stale_if_error: Duration,
+}
+
+/// `fetch:` of a provider: how its keys are fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fetch {
+    /// To a connection, TLS included; default 2s.
+    pub connect_timeout: Duration,
+    /// To the answer's last byte; default 5s.
+    pub timeout: Duration,
+    /// The longest answer; default 512KiB.
+    pub max_body: ByteSize,
+    /// `http://` is taken.
+    pub allow_http: bool,
+    /// Loopback and private addresses are connected to.
+    pub allow_private_addresses: bool,
+    /// The only authorities to trust; `None`: those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 /// `issuer:`: the built-in token endpoints.

@@ -8,6 +8,7 @@ use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName};
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::mistake::MistakeKind;
 use super::model::{IssuerRule, KeySource, Provider, TokenRules};
+use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
 
@@ -87,15 +88,16 @@ fn provider<'r>(
     own_tokens: OwnTokens,
 ) -> Option<Provider> {
     node.section(|section| {
+        // What they mean, the kind of keys decides.
+        let _ = (section.key("refresh"), section.key("fetch"));
         let other_kind = section.not_available(&["introspection", "preset", "tenants"]);
-        section.not_available(&["refresh", "fetch"]);
         let issuer = match section.key("issuer") {
             Some(node) => issuer(&node),
             None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
         let keys = match section.key("keys") {
-            Some(node) => keys(&node),
+            Some(node) => keys(&node, section, issuer.as_ref()),
             None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("keys"), None),
         };
@@ -160,11 +162,11 @@ struct Keys<'r> {
     allow_short: bool,
 }
 
-fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
+/// `provider` is the section that they stand in, `issuer` what it says of the issuer.
+fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerRule>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
-        let sources = ["own", "pem_file", "jwks_file", "jwks", "secret"];
-        let not_available = section.not_available(&["discovery", "jwks_url"]);
+        let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "jwks", "secret"];
         let given: Vec<(&str, Node<'r>)> =
             sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
         let mut given = given.into_iter();
@@ -174,10 +176,7 @@ fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
             node.refuse_key::<()>(MistakeKind::Conflict(format!("{other:?}")), None);
         }
         let Some((name, node)) = first else {
-            if not_available {
-                return None;
-            }
-            let expected = "one of own, pem_file, jwks_file, jwks and secret".to_owned();
+            let expected = "one of own, discovery, jwks_url, pem_file, jwks_file, jwks and secret".to_owned();
             return section
                 .node()
                 .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
@@ -186,11 +185,26 @@ fn keys<'r>(node: &Node<'r>) -> Option<Keys<'r>> {
             allow_short.refuse_key::<()>(MistakeKind::NoEffect("without a secret"), None);
         }
         let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
-        Some(Keys { source: source(name, &node)?, node, allow_short })
+        let location = match name {
+            "discovery" => Some(remote_keys::discovery(&node, issuer)),
+            "jwks_url" => Some(remote_keys::jwks_url(&node)),
+            _ => None,
+        };
+        let source = match location {
+            Some(location) => {
+                let keys = remote_keys::read(provider, location, &node);
+                keys.map(|keys| KeySource::Remote(Box::new(keys)))
+            }
+            None => {
+                remote_keys::refuse(provider);
+                local_source(name, &node)
+            }
+        };
+        Some(Keys { source: source?, node, allow_short })
     })
 }
 
-fn source(name: &str, node: &Node<'_>) -> Option<KeySource> {
+fn local_source(name: &str, node: &Node<'_>) -> Option<KeySource> {
     match name {
         "own" => {
             if node.boolean()? {
@@ -223,6 +237,10 @@ fn algorithms(
     let Some(node) = section.key("algorithms") else {
         return match own {
             Some(algorithm) => Some(AlgorithmSet::EMPTY.with(algorithm)),
+            // A key serves one family, or what its own `alg` says; a fetched one is never a secret.
+            None if keys.is_some_and(|keys| matches!(keys.source, KeySource::Remote(_))) => {
+                Some(Algorithm::ALL.into_iter().filter(|algorithm| !is_hmac(*algorithm)).collect())
+            }
             // Keys that are not available yet may say it themselves.
             None if keys.is_none() => None,
             None => section.node().refuse_key(
@@ -245,6 +263,10 @@ fn algorithms(
     Some(algorithms.into_iter().collect())
 }
 
+fn is_hmac(algorithm: Algorithm) -> bool {
+    algorithm.family() == KeyFamily::Hmac
+}
+
 /// A key must serve one family of algorithms only (RFC 8725, section 3.1).
 fn check_family(
     node: &Node<'_>,
@@ -252,10 +274,11 @@ fn check_family(
     source: Option<&KeySource>,
     own: Option<Algorithm>,
 ) -> Option<Algorithm> {
-    let is_hmac = |algorithm: Algorithm| algorithm.family() == KeyFamily::Hmac;
     let (fits, keys) = match source {
         Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
         Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),
+        // A secret that everybody can fetch is none.
+        Some(KeySource::Remote(_)) => (!is_hmac(algorithm), "keys that are fetched".to_owned()),
         Some(KeySource::Own) => {
             let fits = own.is_none_or(|own| is_hmac(own) == is_hmac(algorithm));
             let signed_with = own.map_or("", Algorithm::name);

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use http::request;
 
 use super::credentials::Presented;
@@ -15,7 +16,7 @@ use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
 use crate::config::AuthMode;
 use crate::http::Refusal;
-use crate::jwt::{self, Key, PolicyError, Token, VerifyError};
+use crate::jwt::{self, Key, KeySetId, PolicyError, Token, VerifyError};
 use crate::providers::{Provider, candidates};
 
 /// Who sent a request, as far as is known.
@@ -46,7 +47,7 @@ impl Principal {
 ///
 /// # Errors
 /// Credentials that were sent and are not good.
-pub(super) fn authenticate(
+pub(super) async fn authenticate(
     worker: &Worker,
     route: &Route,
     head: &request::Parts,
@@ -62,7 +63,7 @@ pub(super) fn authenticate(
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
         Presented::Several => Err(Refusal::AmbiguousCredentials),
-        Presented::Token(text) => principal(worker, providers, &text, now),
+        Presented::Token(text) => principal(worker, providers, &text, now).await,
     };
     match &outcome {
         Ok(_) => worker.authentications.accepted(),
@@ -71,7 +72,7 @@ pub(super) fn authenticate(
     outcome.map(Caller::Known)
 }
 
-fn principal(
+async fn principal(
     worker: &Worker,
     providers: &[Arc<Provider>],
     text: &[u8],
@@ -84,10 +85,9 @@ fn principal(
             Level::Worker => worker.cache_lookups.worker_hit(),
             Level::Shared => worker.cache_lookups.shared_hit(),
         }
-        let provider = outcome.map_err(|error| refused_by_policy(&error))?;
-        return Ok(Principal { token, provider: Arc::clone(provider) });
+        return Ok(Principal { token, provider: Arc::clone(outcome?) });
     }
-    verify(worker, providers, text, now)
+    verify(worker, providers, text, now).await
 }
 
 /// The policies of those providers whose keys made the signature; `None` if the route has none of them.
@@ -95,23 +95,28 @@ fn check_known<'p>(
     providers: &'p [Arc<Provider>],
     known: &KnownToken,
     now: UnixTime,
-) -> Option<Result<&'p Arc<Provider>, PolicyError>> {
+) -> Option<Result<&'p Arc<Provider>, Refusal>> {
     let token = &known.token;
     let mut refusal = None;
     for provider in candidates(providers, token.claims.issuer()) {
         if provider.key_source() != token.source {
             continue;
         }
+        if !provider.has_keys_at(now) {
+            refusal.get_or_insert(Err(Refusal::KeysUnavailable));
+            continue;
+        }
         match provider.check(token.typ.as_deref(), &token.claims, now) {
             Ok(()) => return Some(Ok(provider)),
-            Err(error) => refusal = Some(Err(error)),
+            Err(error) => refusal = Some(Err(refused_by_policy(&error))),
         }
     }
     refusal
 }
 
-/// The long way: parse, choose providers by issuer, check the signature, then the policy.
-fn verify(
+/// The long way: parse, choose providers by issuer, check the signature, then the policy. A token whose key is not
+/// known waits for the provider's keys to be fetched again, where that may be, and gets a second try with them.
+async fn verify(
     worker: &Worker,
     providers: &[Arc<Provider>],
     text: &[u8],
@@ -121,7 +126,13 @@ fn verify(
         reason: error.reason(),
         detail: Some(error.to_string().into()),
     })?;
-    let (provider, key) = vouching_provider(worker, providers, text, &token, now)?;
+    let vouched = match vouching_provider(worker, providers, text, &token, now) {
+        Err(unvouched) if newer_keys(&unvouched, &token).await => {
+            vouching_provider(worker, providers, text, &token, now)
+        }
+        outcome => outcome,
+    };
+    let (provider, key) = vouched.map_err(|unvouched| unvouched.refusal(&token))?;
     let verified = VerifiedToken {
         text: text.into(),
         typ: token.typ().map(Into::into),
@@ -132,6 +143,34 @@ fn verify(
     Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })
 }
 
+/// Why no provider vouches for a token.
+#[derive(Debug, Default)]
+struct Unvouched<'p> {
+    /// A provider's key made the signature, and its rules do not hold.
+    by_policy: Option<PolicyError>,
+    /// A provider that could have made it has no keys at present.
+    keys_unavailable: bool,
+    /// The keys, by their set, that did not make it.
+    by_keys: Vec<(&'p Provider, KeySetId, VerifyError)>,
+}
+
+impl Unvouched<'_> {
+    /// A good signature says more than an absent one; and while some keys are not there, nobody can tell whether the
+    /// token is bad.
+    fn refusal(self, token: &Token<'_>) -> Refusal {
+        if let Some(error) = self.by_policy {
+            return refused_by_policy(&error);
+        }
+        if self.keys_unavailable {
+            return Refusal::KeysUnavailable;
+        }
+        match self.by_keys.first() {
+            Some((provider, _, error)) => refused_by_keys(provider, error),
+            None => no_provider(token.claims().issuer()),
+        }
+    }
+}
+
 /// The provider whose key made the signature and whose policy holds, with that key.
 fn vouching_provider<'p>(
     worker: &Worker,
@@ -139,14 +178,17 @@ fn vouching_provider<'p>(
     text: &[u8],
     token: &Token<'_>,
     now: UnixTime,
-) -> Result<(&'p Arc<Provider>, Arc<Key>), Refusal> {
-    let issuer = token.claims().issuer();
-    let mut refusal = None;
-    for provider in candidates(providers, issuer) {
+) -> Result<(&'p Arc<Provider>, Arc<Key>), Unvouched<'p>> {
+    let mut unvouched = Unvouched::default();
+    for provider in candidates(providers, token.claims().issuer()) {
+        if !provider.has_keys_at(now) {
+            unvouched.keys_unavailable = true;
+            continue;
+        }
         let keys = provider.keys().id();
         if worker.tokens.was_refused(text, keys) {
             worker.cache_lookups.refused_hit();
-            refusal.get_or_insert(Refusal::invalid_token(ReasonCode::BadSignature));
+            unvouched.by_keys.push((provider, keys, VerifyError::BadSignature));
             continue;
         }
         worker.cache_lookups.miss();
@@ -156,17 +198,26 @@ fn vouching_provider<'p>(
                 if matches!(error, VerifyError::BadSignature) {
                     worker.tokens.refuse(text, keys);
                 }
-                refusal.get_or_insert(refused_by_keys(provider, &error));
+                unvouched.by_keys.push((provider, keys, error));
                 continue;
             }
         };
         match provider.check(token.typ(), token.claims(), now) {
             Ok(()) => return Ok((provider, key)),
-            // The signature is good: that this provider's rules do not hold says more than another's keys.
-            Err(error) => refusal = Some(refused_by_policy(&error)),
+            Err(error) => unvouched.by_policy = Some(error),
         }
     }
-    Err(refusal.unwrap_or_else(|| no_provider(issuer)))
+    Err(unvouched)
+}
+
+/// Whether any of the key sets that refused a token is replaced by another, for which the token may wait.
+async fn newer_keys(unvouched: &Unvouched<'_>, token: &Token<'_>) -> bool {
+    if unvouched.by_policy.is_some() {
+        return false;
+    }
+    let asked = unvouched.by_keys.iter().map(|(provider, seen, why)| provider.newer_keys(token, why, *seen));
+    // At once, so that a request waits for the slowest of them and not for one after another.
+    join_all(asked).await.contains(&true)
 }
 
 fn no_provider(issuer: Option<&str>) -> Refusal {

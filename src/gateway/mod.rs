@@ -4,7 +4,8 @@
 //! the caller may pass, an `Outbound` holds nothing that a client forged and is all that `forward` takes. `?` carries
 //! refusals to [`handle()`], the one place that answers, counts and logs.
 //!
-//! Everything here runs on a worker's thread and never waits for the control plane, but for the token endpoints.
+//! Everything here runs on a worker's thread and never waits for the control plane, but for the token endpoints and,
+//! for two seconds at most, for keys that a token names and nobody knows.
 
 mod activity;
 mod answer;
@@ -116,7 +117,7 @@ async fn trip(
     }
     let route = route(snapshot, &request)?;
     journey.took_route(route);
-    let caller = authenticate(worker, route, &request.head, now)?;
+    let caller = authenticate(worker, route, &request.head, now).await?;
     if let Caller::Known(principal) = &caller {
         journey.subject_is(principal.subject());
     }

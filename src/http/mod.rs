@@ -1,9 +1,11 @@
 //! What HTTP asks of a gateway before anybody is authenticated: one reading of path and host, headers that
 //! must not cross, who the client is, and the answers of a refusal.
 //!
-//! Pure: no I/O, no clock. A request passes `authority` → `path` → (route) → `hygiene`.
+//! Pure: no I/O, no clock; but for [`client`], by which the control plane gets small documents from elsewhere. A
+//! request passes `authority` → `path` → (route) → `hygiene`.
 
 mod authority;
+pub mod client;
 mod forwarded;
 mod hygiene;
 mod path;

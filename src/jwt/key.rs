@@ -18,6 +18,8 @@ pub struct Key {
     kid: Option<Box<str>>,
     algorithms: AlgorithmSet,
     material: Material,
+    /// RFC 7638, of a key that came as a JWK: what makes it the same key when it comes again.
+    thumbprint: Option<Box<str>>,
     live: AtomicBool,
 }
 
@@ -114,7 +116,8 @@ impl Key {
     /// See [`KeyError`].
     pub fn from_jwk(jwk: &Value, origin: Origin) -> Result<Self, KeyError> {
         let (kid, material) = jwk::read(jwk, origin)?;
-        Ok(Self::new(kid.map(Into::into), material))
+        let thumbprint = jwk::thumbprint(jwk).map(Into::into);
+        Ok(Self { thumbprint, ..Self::new(kid.map(Into::into), material) })
     }
 
     /// Reads a PEM file with one public key (`PUBLIC KEY`, `RSA PUBLIC KEY`) or a certificate; of a chain the
@@ -136,7 +139,13 @@ impl Key {
     }
 
     fn new(kid: Option<Box<str>>, material: Material) -> Self {
-        Self { kid, algorithms: material.algorithms(), material, live: AtomicBool::new(true) }
+        Self {
+            kid,
+            algorithms: material.algorithms(),
+            material,
+            thumbprint: None,
+            live: AtomicBool::new(true),
+        }
     }
 
     /// Its name in the key set.
@@ -162,6 +171,15 @@ impl Key {
     /// Ends it, for good: also the tokens that it vouched for before, wherever they are remembered.
     pub fn retire(&self) {
         self.live.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether both are one key under one name, for the same algorithms. Keys that did not come as JWKs never are.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.thumbprint.is_some()
+            && self.thumbprint == other.thumbprint
+            && self.kid == other.kid
+            && self.algorithms == other.algorithms
     }
 
     /// Whether the signature over the message is this key's. False for an algorithm that it does not serve.

@@ -101,6 +101,32 @@ impl KeySet {
         &self.skipped
     }
 
+    /// The same set with the prepared keys of an older one, where they are the same and still live. What remembers
+    /// such a key goes on to know it.
+    #[must_use]
+    pub fn keeping(mut self, older: &Self) -> Self {
+        for key in &mut self.keys {
+            let same = older.keys.iter().find(|known| known.is_live() && known.is_same(key));
+            if let Some(known) = same {
+                *key = Arc::clone(known);
+            }
+        }
+        self
+    }
+
+    /// Whether this very prepared key is one of the set.
+    #[must_use]
+    pub fn contains(&self, key: &Arc<Key>) -> bool {
+        self.keys.iter().any(|own| Arc::ptr_eq(own, key))
+    }
+
+    /// Ends those of its keys that the set after it does not have.
+    pub fn retire_missing_from(&self, newer: &Self) {
+        for key in self.keys.iter().filter(|key| !newer.contains(key)) {
+            key.retire();
+        }
+    }
+
     /// Ends all its keys.
     pub fn retire_all(&self) {
         for key in &self.keys {
@@ -173,6 +199,30 @@ mod tests {
     fn no_two_sets_are_the_same_one() {
         let ids: std::collections::HashSet<_> = (0..100).map(|_| KeySet::new(Vec::new()).id()).collect();
         assert_eq!(ids.len(), 100);
+    }
+
+    #[test]
+    fn a_newer_set_keeps_the_keys_that_stay_and_ends_those_that_went() {
+        let set = |keys: &[&Value]| {
+            KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), Origin::Fetched).unwrap()
+        };
+        let (a, b, c) =
+            (named(Algorithm::ES256, "a"), named(Algorithm::ES384, "b"), named(Algorithm::EdDSA, "c"));
+        let renamed = named(Algorithm::ES384, "b2");
+        let bound = {
+            let mut bound = a.clone();
+            bound["alg"] = "ES256".into();
+            bound["x5t"] = "whatever".into();
+            bound
+        };
+        let old = set(&[&a, &b]);
+        let new = set(&[&c, &bound, &renamed]).keeping(&old);
+        assert!(old.contains(&new.keys()[1]), "a member that changes nothing");
+        assert!(!old.contains(&new.keys()[0]) && !old.contains(&new.keys()[2]));
+        old.retire_missing_from(&new);
+        assert_eq!(old.keys().iter().map(|key| key.is_live()).collect::<Vec<_>>(), [true, false]);
+        let again = set(&[&b]).keeping(&old);
+        assert!(again.keys()[0].is_live(), "a key that comes back is a new one");
     }
 
     #[test]

@@ -1,19 +1,39 @@
 //! Who may issue tokens: each provider's policy and its keys as they are now.
 //!
-//! Keys are read from files and secrets when the file is taken; nothing here waits on a request's way. Providers that
-//! name the same source share one [`KeySource`], so that a token verified for one need not be verified again for the
+//! Keys in files and secrets are read when `gateway.yaml` is taken. Keys that are fetched come later, by a task for each
+//! source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
+//! the task outlives every failure. A request waits only where its token names a key that is not known, and not for long
+//! ([`Provider::newer_keys`]).
+//!
+//! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
+
+mod demand;
+mod discovery;
+mod fetcher;
+mod kept_keys;
+mod remote;
+mod schedule;
+mod source;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::Guard;
 use http::HeaderValue;
 
 use crate::base::{Algorithm, AlgorithmSet, ProviderName, ShortText, UnixTime};
 use crate::config::{self, IssuerRule};
-use crate::jwt::{Claims, JwksError, Key, KeyError, KeySet, Origin, Policy, PolicyError, Token, VerifyError};
+use crate::http::client::ClientTlsError;
+use crate::jwt::{
+    Claims, JwksError, Key, KeyError, KeySet, KeySetId, Origin, Policy, PolicyError, Token, VerifyError,
+};
+
+pub use fetcher::{Fetching, first_fetches, start_fetching};
+pub use source::{KeySource, KeySourceId};
+
+use remote::Remote;
 
 /// One party whose tokens are taken.
 #[derive(Debug)]
@@ -26,20 +46,6 @@ pub struct Provider {
     policy: Policy,
     keys: Arc<KeySource>,
 }
-
-/// Where keys come from, and the keys that came.
-///
-/// Written by whoever loads keys, read by all workers at each token that is not cached; a reader sees either the old
-/// set or the new one.
-#[derive(Debug)]
-pub struct KeySource {
-    id: KeySourceId,
-    current: ArcSwap<KeySet>,
-}
-
-/// Names a key source within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeySourceId(usize);
 
 /// A provider's keys can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +91,9 @@ pub enum KeyProblem {
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
+    /// Whom to trust with the keys can't be read.
+    #[error("fetch.ca: {0}")]
+    Trust(#[from] ClientTlsError),
     /// `own: true` without an issuer.
     #[error("there is no issuer whose keys these could be")]
     NoIssuer,
@@ -116,7 +125,7 @@ impl Provider {
     /// Where its keys come from.
     #[must_use]
     pub fn key_source(&self) -> KeySourceId {
-        self.keys.id
+        self.keys.id()
     }
 
     /// Whether its file entry names this very issuer.
@@ -134,7 +143,21 @@ impl Provider {
     /// Its keys as they are now.
     #[must_use]
     pub fn keys(&self) -> Guard<Arc<KeySet>> {
-        self.keys.current.load()
+        self.keys.keys()
+    }
+
+    /// Whether its keys count: they came, and not too long ago. Asked for every token, remembered ones too.
+    #[must_use]
+    pub fn has_keys_at(&self, now: UnixTime) -> bool {
+        self.keys.counts_at(now)
+    }
+
+    /// For a token that the key set `seen` does not vouch for: waits until keys were fetched again, if that may be now,
+    /// and tells whether the set is another one since. Keys that are not fetched are never others.
+    pub async fn newer_keys(&self, token: &Token<'_>, why: &VerifyError, seen: KeySetId) -> bool {
+        let Some(remote) = &self.keys.remote else { return false };
+        remote.ask_for_key(token, why).await;
+        self.keys().id() != seen
     }
 
     /// Checks a token's signature with the provider's keys.
@@ -162,28 +185,24 @@ pub fn load(
     providers: &[config::Provider],
     own: Option<&Arc<KeySet>>,
 ) -> Result<Vec<Arc<Provider>>, ProviderError> {
-    let mut sources: HashMap<PathBuf, Arc<KeySource>> = HashMap::new();
+    let mut sources: HashMap<SharedSource, Arc<KeySource>> = HashMap::new();
     let mut loaded = Vec::with_capacity(providers.len());
     for (index, provider) in providers.iter().enumerate() {
         let fail = |problem| ProviderError { provider: provider.name.clone(), problem };
-        let shared_path = match &provider.keys {
-            config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => Some(path.clone()),
-            config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
-        };
-        let known = shared_path.as_ref().and_then(|path| sources.get(path).cloned());
+        let shared = SharedSource::of(&provider.keys);
+        let known = shared.as_ref().and_then(|shared| sources.get(shared).cloned());
         let keys = match known {
             Some(source) => source,
             None => {
-                let set = load_keys(provider, own).map_err(fail)?;
-                let source = Arc::new(KeySource { id: KeySourceId(index), current: ArcSwap::new(set) });
-                if let Some(path) = shared_path {
-                    sources.insert(path, Arc::clone(&source));
+                let source = Arc::new(open(KeySourceId(index), provider, own).map_err(fail)?);
+                if let Some(shared) = shared {
+                    sources.insert(shared, Arc::clone(&source));
                 }
                 source
             }
         };
         let serves = |key: &Arc<Key>| !key.algorithms().intersection(provider.algorithms).is_empty();
-        if !keys.current.load().keys().iter().any(serves) {
+        if keys.remote.is_none() && !keys.keys().keys().iter().any(serves) {
             return Err(fail(KeyProblem::NoKeyForAlgorithms(provider.algorithms)));
         }
         loaded.push(Arc::new(Provider {
@@ -202,11 +221,42 @@ pub fn load(
     Ok(loaded)
 }
 
-fn load_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
+/// What makes the sources of two providers one.
+#[derive(PartialEq, Eq, Hash)]
+enum SharedSource {
+    File(PathBuf),
+    Remote(config::RemoteKeys),
+}
+
+impl SharedSource {
+    fn of(keys: &config::KeySource) -> Option<Self> {
+        match keys {
+            config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => {
+                Some(Self::File(path.clone()))
+            }
+            config::KeySource::Remote(keys) => Some(Self::Remote((**keys).clone())),
+            config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
+        }
+    }
+}
+
+fn open(
+    id: KeySourceId,
+    provider: &config::Provider,
+    own: Option<&Arc<KeySet>>,
+) -> Result<KeySource, KeyProblem> {
+    match &provider.keys {
+        config::KeySource::Remote(keys) => Ok(KeySource::remote(id, Remote::new(provider, keys)?)),
+        _ => Ok(KeySource::local(id, local_keys(provider, own)?)),
+    }
+}
+
+fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
     };
     match &provider.keys {
+        config::KeySource::Remote(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
         config::KeySource::PemFile(path) => {
             let pem = read(path)?;

@@ -18,6 +18,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,7 +31,7 @@ use crate::admin::{self, Admin};
 use crate::config::{self, Config};
 use crate::gateway::Snapshot;
 use crate::issuer::{Issuer, OpenError};
-use crate::providers::{self, ProviderError};
+use crate::providers::{self, Fetching, Provider, ProviderError};
 use crate::telemetry::{AccessLogThread, Metrics};
 use supervisor::Supervisor;
 use worker_thread::{Crew, ListenerPlan};
@@ -63,8 +64,13 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// How long a start waits for keys that are fetched. Long enough for a provider that is well, so that the first requests
+/// find its keys; short enough for all others.
+const FIRST_FETCHES: Duration = Duration::from_secs(1);
+
 /// What the file names, loaded.
 struct Prepared {
+    providers: Vec<Arc<Provider>>,
     snapshot: Arc<Snapshot>,
     listeners: Vec<ListenerPlan>,
 }
@@ -79,7 +85,8 @@ async fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let own_keys = issuer.as_ref().map(|issuer| issuer.key_set());
     let providers = providers::load(&config.providers, own_keys.as_ref())?;
     let listeners = listener_plans(config)?;
-    Ok(Prepared { snapshot: Arc::new(Snapshot::new(config, &providers, issuer)), listeners })
+    let snapshot = Arc::new(Snapshot::new(config, &providers, issuer));
+    Ok(Prepared { providers, snapshot, listeners })
 }
 
 fn listener_plans(config: &Config) -> Result<Vec<ListenerPlan>, StartError> {
@@ -132,6 +139,14 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let admin_socket = bind_admin(config)?;
 
     let metrics = Arc::new(Metrics::new());
+    let fetching = Fetching {
+        control: control.handle().clone(),
+        metrics: Arc::clone(&metrics),
+        state_directory: config.state_directory.clone(),
+        clock: clock::now,
+    };
+    providers::start_fetching(&prepared.providers, &fetching);
+    control.block_on(providers::first_fetches(&prepared.providers, FIRST_FETCHES));
     let log = match config.observability.access_log {
         true => Some(AccessLogThread::start(metrics.access_log_dropped.clone())?),
         false => None,
@@ -167,7 +182,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     if let Some(log) = log {
         log.finish();
     }
-    control.shutdown_timeout(std::time::Duration::from_secs(1));
+    control.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("stopped");
     Ok(())
 }

@@ -25,6 +25,17 @@ pub struct Metrics {
     pub authentications: IntCounterVec,
     /// `tollgate_token_cache_lookups_total{result}`: `worker_hit`, `shared_hit`, `refused_hit`, `miss`.
     pub token_cache: IntCounterVec,
+    /// `tollgate_key_fetches_total{provider,outcome}`: `ok`, `unchanged`, or what went wrong. Providers that share a
+    /// source count under the first of them.
+    pub key_fetches: IntCounterVec,
+    /// `tollgate_key_refetches_total{provider}`: fetches that a token with an unknown key asked for.
+    pub key_refetches: IntCounterVec,
+    /// `tollgate_keys_fetched_timestamp_seconds{provider}`: when keys were last fetched or confirmed.
+    pub keys_fetched: IntGaugeVec,
+    /// `tollgate_keys_usable{provider}`.
+    pub keys_usable: IntGaugeVec,
+    /// `tollgate_keys_skipped{provider}`: keys of the set that can't be used.
+    pub keys_skipped: IntGaugeVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
@@ -93,6 +104,23 @@ impl Metrics {
                 "Look-ups in the cache of verified tokens.",
                 &["result"],
             ),
+            key_fetches: family.counters(
+                "key_fetches_total",
+                "Fetches of a provider's keys by outcome.",
+                &["provider", "outcome"],
+            ),
+            key_refetches: family.counters(
+                "key_refetches_total",
+                "Fetches that a token with an unknown key asked for.",
+                &["provider"],
+            ),
+            keys_fetched: family.gauges(
+                "keys_fetched_timestamp_seconds",
+                "When a provider's keys were last fetched or confirmed; 0 before the first time.",
+                &["provider"],
+            ),
+            keys_usable: family.gauges("keys_usable", "Fetched keys that verify tokens.", &["provider"]),
+            keys_skipped: family.gauges("keys_skipped", "Fetched keys that can't be used.", &["provider"]),
             token_endpoints: family.counters(
                 "token_endpoint_requests_total",
                 "Requests to the token endpoints by outcome.",

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -35,6 +35,11 @@ routes:
         "secrets",
         "providers: { NAME: { issuer: a, keys: { secret: '${LONG}' }, algorithms: [HS256], audiences: [a] } }
 issuer: { algorithm: HS256, signing_key: '${LONG}' }",
+    ),
+    (
+        "fetched keys",
+        "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, refresh: {}, fetch: {}, algorithms: [RS256], audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
     ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),

@@ -157,6 +157,11 @@ impl Home {
         self.folder.path().join(relative)
     }
 
+    /// The certificate of the authority that issued the gateway's own.
+    pub fn authority_pem(&self) -> String {
+        self.authority.pem()
+    }
+
     /// Writes a file there, readable by its owner only.
     pub fn write(&self, relative: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.path(relative);

@@ -1,0 +1,228 @@
+//! Who wants a source's keys to be fetched again, and when that may be.
+//!
+//! A token whose key is not known asks here. The first who asks starts a fetch, whoever comes while it runs waits for
+//! the same one; after a fetch that brought nothing new nobody starts one for a while, and the while grows. So a flood
+//! of made-up names costs the provider one fetch in each while, and the gateway a look at the clock.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// So many names are remembered that a fetch did not bring. Beyond them the cool-down alone protects.
+const MOST_UNKNOWN: usize = 1024;
+
+/// The meeting place of workers that miss a key and the task that fetches.
+#[derive(Debug)]
+pub(super) struct Demand {
+    /// Held for a few instructions, and only by workers that found no key; never across an `await`.
+    state: Mutex<State>,
+    wanted: Notify,
+    /// How many fetches came to their end.
+    finished: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// A fetch runs, or was asked for.
+    busy: bool,
+    asked_for: bool,
+    cooling_until: Option<Instant>,
+    /// The length of the next cool-down.
+    next: Duration,
+    shortest: Duration,
+    longest: Duration,
+    /// What a fetch did not bring, and until when it is not asked for again.
+    unknown: HashMap<u64, Instant>,
+}
+
+/// A fetch that is on its way.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    finished: watch::Receiver<u64>,
+    before: u64,
+}
+
+impl Demand {
+    /// Cool-downs grow from `shortest` to `longest`.
+    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+        let state = State {
+            busy: false,
+            asked_for: false,
+            cooling_until: None,
+            next: shortest,
+            shortest,
+            longest,
+            unknown: HashMap::new(),
+        };
+        Self { state: Mutex::new(state), wanted: Notify::new(), finished: watch::Sender::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is one step: a panic can't leave a half of it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a fetch or joins the one that runs. `None`: not now, or not for this name.
+    pub(super) fn ask(&self, name: Option<u64>, now: Instant) -> Option<Awaited> {
+        let mut state = self.state();
+        if !state.busy {
+            let known_to_miss = name.and_then(|name| state.unknown.get(&name));
+            if state.cooling_until.is_some_and(|until| now < until)
+                || known_to_miss.is_some_and(|until| now < *until)
+            {
+                return None;
+            }
+            (state.busy, state.asked_for) = (true, true);
+            self.wanted.notify_one();
+        }
+        Some(self.awaited())
+    }
+
+    /// Waits until there was a fetch at all.
+    pub(super) async fn first(&self) {
+        Awaited { finished: self.finished.subscribe(), before: 0 }.end().await;
+    }
+
+    fn awaited(&self) -> Awaited {
+        let finished = self.finished.subscribe();
+        let before = *finished.borrow();
+        Awaited { finished, before }
+    }
+
+    /// Notes that a fetch did not bring this name.
+    pub(super) fn remember(&self, name: u64, now: Instant) {
+        let mut state = self.state();
+        if state.unknown.len() >= MOST_UNKNOWN {
+            state.unknown.retain(|_, until| now < *until);
+        }
+        if state.unknown.len() < MOST_UNKNOWN {
+            let until = now + state.longest;
+            state.unknown.insert(name, until);
+        }
+    }
+
+    /// Waits until somebody asks.
+    pub(super) async fn wanted(&self) {
+        loop {
+            self.wanted.notified().await;
+            // The fetch that was asked for may have run already, because its time had come.
+            if self.state().asked_for {
+                return;
+            }
+        }
+    }
+
+    /// A fetch begins. Tells whether somebody asked for it.
+    pub(super) fn begin(&self) -> bool {
+        let mut state = self.state();
+        state.busy = true;
+        std::mem::take(&mut state.asked_for)
+    }
+
+    /// The fetch came to its end.
+    pub(super) fn finish(&self, brought_new_key: bool, was_asked_for: bool, now: Instant) {
+        let mut state = self.state();
+        state.busy = false;
+        if brought_new_key {
+            (state.cooling_until, state.next) = (None, state.shortest);
+            state.unknown.clear();
+        } else {
+            state.cooling_until = Some(now + state.next);
+            if was_asked_for {
+                state.next = state.next.saturating_mul(2).min(state.longest);
+            }
+        }
+        // Within the lock: whoever asks next must not take this end for that of his own fetch.
+        self.finished.send_modify(|finished| *finished += 1);
+    }
+}
+
+impl Awaited {
+    /// Waits for the end of the fetch.
+    pub(super) async fn end(mut self) {
+        // The sender lives as long as the source, which the waiting one holds.
+        let _ = self.finished.wait_for(|finished| *finished > self.before).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn demand() -> (Demand, Instant) {
+        (Demand::new(SECOND, SECOND * 4), Instant::now())
+    }
+
+    /// A whole fetch that was asked for, which brings nothing.
+    fn fetch_in_vain(demand: &Demand, now: Instant) {
+        assert!(demand.ask(None, now).is_some(), "a fetch may be");
+        assert!(demand.begin(), "it was asked for");
+        demand.finish(false, true, now);
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_while_a_fetch_runs_wait_for_the_same_one() {
+        let (demand, now) = demand();
+        let waiting: Vec<_> = (0..10).map(|name| demand.ask(Some(name), now).unwrap()).collect();
+        demand.wanted().await;
+        assert!(demand.begin());
+        let late = demand.ask(Some(11), now).unwrap();
+        demand.finish(true, true, now);
+        for awaited in waiting.into_iter().chain([late]) {
+            awaited.end().await;
+        }
+        assert!(!demand.begin(), "nobody asked for a second one");
+    }
+
+    #[test]
+    fn the_cool_down_doubles_up_to_its_bound_and_a_new_key_ends_it() {
+        let (demand, mut now) = demand();
+        for seconds in [1, 2, 4, 4] {
+            fetch_in_vain(&demand, now);
+            now += SECOND * seconds;
+            assert!(demand.ask(None, now - Duration::from_millis(1)).is_none(), "{seconds}");
+        }
+        demand.ask(None, now).unwrap();
+        demand.begin();
+        demand.finish(true, true, now);
+        fetch_in_vain(&demand, now);
+        assert!(demand.ask(None, now + SECOND).is_some(), "it is short again");
+    }
+
+    #[test]
+    fn a_fetch_that_nobody_asked_for_lengthens_no_cool_down() {
+        let (demand, now) = demand();
+        for _ in 0..5 {
+            assert!(!demand.begin());
+            demand.finish(false, false, now);
+        }
+        assert!(demand.ask(None, now).is_none());
+        assert!(demand.ask(None, now + SECOND).is_some());
+    }
+
+    #[test]
+    fn a_name_that_was_not_brought_is_not_asked_for_again_at_once() {
+        let (demand, now) = demand();
+        fetch_in_vain(&demand, now);
+        demand.remember(7, now);
+        assert!(demand.ask(Some(7), now + SECOND * 2).is_none());
+        assert!(demand.ask(Some(8), now + SECOND * 2).is_some(), "another is");
+        demand.begin();
+        demand.finish(true, true, now);
+        assert!(demand.ask(Some(7), now + SECOND * 2).is_some(), "new keys came: it may be among the next");
+    }
+
+    #[test]
+    fn names_are_remembered_in_bounded_memory() {
+        let (demand, now) = demand();
+        (0..100_000).for_each(|name| demand.remember(name, now));
+        assert_eq!(demand.state().unknown.len(), MOST_UNKNOWN);
+        demand.remember(1, now + SECOND * 5);
+        assert_eq!(demand.state().unknown.len(), 1, "the old ones make room");
+    }
+}

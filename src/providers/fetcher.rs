@@ -1,0 +1,357 @@
+//! The task that fetches the keys of one source, for as long as the gateway runs.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use http::{HeaderValue, Uri};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::discovery::{DiscoveryError, keys_url};
+use super::kept_keys::{KeptKeys, KeptSet};
+use super::remote::Remote;
+use super::schedule::{after_failures, after_success};
+use super::source::{KeySource, good_until};
+use super::{KeySourceId, Provider};
+use crate::base::{ShortText, UnixTime};
+use crate::config::{IssuerRule, KeyLocation};
+use crate::http::client::{Content, FetchError};
+use crate::jwt::{JwksError, KeySet, Origin};
+use crate::telemetry::Metrics;
+
+/// What media types a key set has; many servers have a third.
+const ACCEPT: &str = "application/jwk-set+json, application/json";
+/// So many skipped keys of one set are told of one by one.
+const MOST_TOLD: usize = 16;
+
+/// What the tasks need of the gateway.
+#[derive(Debug, Clone)]
+pub struct Fetching {
+    /// The control plane.
+    pub control: Handle,
+    /// Where fetches are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the last good keys are kept, below it.
+    pub state_directory: PathBuf,
+    /// The present second.
+    pub clock: fn() -> UnixTime,
+}
+
+/// Starts a task for each source on another server. Keys that were kept from an earlier run are in use when it returns.
+pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
+    for source in remote_sources(providers) {
+        let mut fetcher = Fetcher::new(source, fetching);
+        fetcher.use_kept_keys();
+        fetching.control.spawn(fetcher.run());
+    }
+}
+
+/// Waits until each source was tried once, but not longer than `longest`: so that the first requests after a start find
+/// keys where there are some.
+pub async fn first_fetches(providers: &[Arc<Provider>], longest: Duration) {
+    let without_keys = remote_sources(providers).filter(|source| !source.has_keys());
+    let tried = without_keys.map(|source| async move {
+        if let Some(remote) = &source.remote {
+            remote.demand.first().await;
+        }
+    });
+    // Whoever is not there yet is served as soon as he comes.
+    let _ = timeout(longest, join_all(tried)).await;
+}
+
+/// Each once.
+fn remote_sources(providers: &[Arc<Provider>]) -> impl Iterator<Item = Arc<KeySource>> {
+    let mut seen: Vec<KeySourceId> = Vec::new();
+    let sources = providers.iter().map(|provider| &provider.keys).filter(|source| source.remote.is_some());
+    sources
+        .filter(move |source| {
+            let new = !seen.contains(&source.id());
+            seen.push(source.id());
+            new
+        })
+        .cloned()
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug, thiserror::Error)]
+enum FetchFailure {
+    /// There is no answer.
+    #[error(transparent)]
+    Answer(#[from] FetchError),
+    /// The issuer does not say where its keys are.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// The answer is something else.
+    #[error(transparent)]
+    NoKeySet(#[from] JwksError),
+    /// The set is empty, or nothing in it can be used.
+    #[error("the key set has no usable key ({skipped} skipped)")]
+    NoUsableKey {
+        /// How many there are that can't be used.
+        skipped: usize,
+    },
+    /// A defect of the gateway.
+    #[error("a defect of the gateway")]
+    Defect,
+}
+
+impl FetchFailure {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Answer(error) => error.outcome(),
+            Self::Discovery(error) => error.outcome(),
+            Self::NoKeySet(_) => "no_key_set",
+            Self::NoUsableKey { .. } => "no_usable_key",
+            Self::Defect => "defect",
+        }
+    }
+}
+
+/// What a fetch brought.
+struct Fetched {
+    url: Uri,
+    /// As read and as sent; `None`: what was there before is still right.
+    keys: Option<(KeySet, Bytes)>,
+    etag: Option<HeaderValue>,
+    max_age: Option<Duration>,
+}
+
+struct Fetcher {
+    source: Arc<KeySource>,
+    metrics: Arc<Metrics>,
+    clock: fn() -> UnixTime,
+    control: Handle,
+    kept: KeptKeys,
+    /// The set that is in use, as it was sent.
+    current: Option<KeptSet>,
+    /// Of that set.
+    etag: Option<HeaderValue>,
+    /// One after another, up to the present.
+    failures: u32,
+    /// It was said that the keys are too old.
+    told_stale: bool,
+    /// It was said that they can't be kept.
+    told_unkept: bool,
+}
+
+impl Fetcher {
+    fn new(source: Arc<KeySource>, fetching: &Fetching) -> Self {
+        let Fetching { control, metrics, state_directory, clock } = fetching.clone();
+        let remote = source.remote.as_ref().expect("only sources on other servers have a fetcher");
+        let issuer = match &remote.issuer {
+            IssuerRule::Exactly(issuer) => issuer,
+            IssuerRule::Any => "any",
+        };
+        let longest = remote.keys.fetch.max_body.0;
+        let kept = KeptKeys::new(&state_directory, &remote.name, issuer, &remote.keys.location, longest);
+        let fetcher = Self {
+            source,
+            metrics,
+            clock,
+            control,
+            kept,
+            current: None,
+            etag: None,
+            failures: 0,
+            told_stale: false,
+            told_unkept: false,
+        };
+        fetcher.gauge(None);
+        fetcher
+    }
+
+    fn remote(&self) -> &Remote {
+        self.source.remote.as_ref().expect("only sources on other servers have a fetcher")
+    }
+
+    async fn run(mut self) {
+        loop {
+            let asked_for = self.remote().demand.begin();
+            if asked_for {
+                self.metrics.key_refetches.with_label_values(&[self.remote().name.as_str()]).inc();
+            }
+            // A defect in here must not be the end of refreshing.
+            let fetched = AssertUnwindSafe(self.fetch()).catch_unwind().await;
+            let (brought_new_key, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
+                Ok(fetched) => self.succeeded(fetched).await,
+                Err(failure) => (false, self.failed(&failure)),
+            };
+            let demand = &self.remote().demand;
+            demand.finish(brought_new_key, asked_for, Instant::now());
+            tokio::select! {
+                // Either begins the same fetch; nothing is lost.
+                () = sleep(rest) => {}
+                () = demand.wanted() => {}
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Fetched, FetchFailure> {
+        let remote = self.remote();
+        let url = match &remote.keys.location {
+            KeyLocation::Url(url) => url.clone(),
+            KeyLocation::Discovery(issuer) => keys_url(&remote.client, issuer).await?,
+        };
+        // An `ETag` of another place says nothing.
+        let etag = self.etag.as_ref().filter(|_| self.current.as_ref().is_some_and(|set| set.url == url));
+        let answer = remote.client.get(&url, ACCEPT, etag).await?;
+        let keys = match answer.content {
+            Content::Unchanged => None,
+            Content::New(text) => Some((read(&text)?, text)),
+        };
+        Ok(Fetched { url, keys, etag: answer.etag, max_age: answer.max_age })
+    }
+
+    /// Those of an earlier run, where there are some that still count.
+    fn use_kept_keys(&mut self) {
+        let (name, now) = (self.remote().name.clone(), (self.clock)());
+        let kept = match self.kept.read(now) {
+            Ok(None) => return,
+            Ok(Some(kept)) => kept,
+            Err(error) => {
+                let file = self.kept.path().display();
+                tracing::warn!(provider = %name, %file, "the keys of an earlier run are not used: {error}");
+                return;
+            }
+        };
+        let until = good_until(kept.fetched, self.remote().keys.refresh.stale_if_error);
+        let age = now.since(kept.fetched);
+        match read(&kept.text) {
+            Ok(_) if now > until => {
+                tracing::warn!(provider = %name, ?age, "the keys of an earlier run are too old");
+            }
+            Ok(keys) => {
+                self.tell_skipped(&keys);
+                self.source.replace(keys, until);
+                self.gauge(Some(kept.fetched));
+                self.current = Some(kept);
+                tracing::info!(provider = %name, ?age, "the keys of an earlier run are in use");
+            }
+            Err(error) => {
+                tracing::warn!(provider = %name, "the keys of an earlier run are not used: {error}");
+            }
+        }
+    }
+
+    /// Keeps a set for the next run. It must be done before the set is in use: a crash in between must not bring back
+    /// what the provider has withdrawn.
+    async fn keep(&mut self, set: &KeptSet) {
+        let (kept, set) = (self.kept.clone(), set.clone());
+        let written = self.control.spawn_blocking(move || kept.replace(&set)).await;
+        match written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
+            Ok(()) => self.told_unkept = false,
+            Err(error) if !self.told_unkept => {
+                let file = self.kept.path().display();
+                tracing::warn!(provider = %self.remote().name, %file, "can't keep keys for a restart: {error}");
+                self.told_unkept = true;
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Puts the keys into use. Tells whether there is a new one, and how long to rest.
+    async fn succeeded(&mut self, fetched: Fetched) -> (bool, Duration) {
+        let refresh = self.remote().keys.refresh;
+        let name = self.remote().name.clone();
+        let now = (self.clock)();
+        let until = good_until(now, refresh.stale_if_error);
+        let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
+        let (keys, text) = fetched.keys.unzip();
+        let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
+        if let Some(text) = text {
+            let set = KeptSet { url: fetched.url, fetched: now, text };
+            self.keep(&set).await;
+            self.current = Some(set);
+        }
+        let brought_new_key = match keys {
+            None => {
+                self.source.confirm(until);
+                false
+            }
+            Some(keys) => {
+                self.tell_skipped(&keys);
+                self.etag = fetched.etag;
+                self.source.replace(keys, until)
+            }
+        };
+        self.count(outcome);
+        self.gauge(Some(now));
+        if brought_new_key {
+            tracing::info!(provider = %name, keys = self.source.keys().keys().len(), "new keys are in use");
+        }
+        if self.failures > 0 {
+            tracing::info!(provider = %name, failures = self.failures, "keys can be fetched again");
+        }
+        (self.failures, self.told_stale) = (0, false);
+        (brought_new_key, after_success(&refresh, fetched.max_age, chance()))
+    }
+
+    /// Leaves the keys as they are. Tells how long to rest.
+    fn failed(&mut self, failure: &FetchFailure) -> Duration {
+        let remote = self.remote();
+        let (name, refresh) = (remote.name.clone(), remote.keys.refresh);
+        self.count(failure.outcome());
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            let serves = self.source.counts_at((self.clock)());
+            tracing::warn!(provider = %name, old_keys_serve = serves, "can't fetch keys: {failure}");
+        } else {
+            tracing::debug!(provider = %name, failures = self.failures, "can't fetch keys: {failure}");
+        }
+        if !self.told_stale && self.source.has_keys() && !self.source.counts_at((self.clock)()) {
+            tracing::error!(provider = %name, "the last keys are too old: tokens of this provider are answered 503");
+            self.told_stale = true;
+        }
+        after_failures(&refresh, self.failures, chance())
+    }
+
+    /// Once for each set that differs from the one before.
+    fn tell_skipped(&self, set: &KeySet) {
+        if set.skipped() == self.source.keys().skipped() {
+            return;
+        }
+        let name = &self.remote().name;
+        for skipped in set.skipped().iter().take(MOST_TOLD) {
+            let kid = skipped.kid.as_ref().map(ShortText::as_str);
+            tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
+        }
+        if set.skipped().len() > MOST_TOLD {
+            tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
+        }
+    }
+
+    fn count(&self, outcome: &str) {
+        self.metrics.key_fetches.with_label_values(&[self.remote().name.as_str(), outcome]).inc();
+    }
+
+    fn gauge(&self, fetched: Option<UnixTime>) {
+        let label = [self.remote().name.as_str()];
+        let keys = self.source.keys();
+        let number = |keys: usize| i64::try_from(keys).unwrap_or(i64::MAX);
+        self.metrics.keys_usable.with_label_values(&label).set(number(keys.keys().len()));
+        self.metrics.keys_skipped.with_label_values(&label).set(number(keys.skipped().len()));
+        self.metrics.keys_fetched.with_label_values(&label).set(fetched.map_or(0, |time| time.0));
+    }
+}
+
+/// A key set with at least one key that can be used.
+fn read(text: &[u8]) -> Result<KeySet, FetchFailure> {
+    let set = KeySet::from_jwks(text, Origin::Fetched)?;
+    if set.keys().is_empty() {
+        return Err(FetchFailure::NoUsableKey { skipped: set.skipped().len() });
+    }
+    Ok(set)
+}
+
+/// A number from 0 to 1, so that gateways started together do not stay in step.
+fn chance() -> f64 {
+    let mut byte = [0];
+    // Without randomness they stay in step, and nothing worse.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    f64::from(byte[0]) / 255.0
+}

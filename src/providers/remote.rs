@@ -1,0 +1,67 @@
+//! A source on another server: how it is asked, and by whom.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::demand::Demand;
+use super::schedule::shortest_rest;
+use crate::base::ProviderName;
+use crate::config;
+use crate::http::client::{Client, ClientOptions, ClientTlsError};
+use crate::jwt::{Token, VerifyError};
+
+/// So long a request waits for keys at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What is known of a source beside its keys.
+#[derive(Debug)]
+pub(super) struct Remote {
+    /// The first provider of the file that has this source: what logs and metrics call it.
+    pub(super) name: ProviderName,
+    /// What that provider says of its issuer.
+    pub(super) issuer: config::IssuerRule,
+    pub(super) keys: config::RemoteKeys,
+    pub(super) client: Client,
+    pub(super) demand: Demand,
+    hasher: RandomState,
+}
+
+impl Remote {
+    /// Nothing is fetched yet.
+    pub(super) fn new(
+        provider: &config::Provider,
+        keys: &config::RemoteKeys,
+    ) -> Result<Self, ClientTlsError> {
+        let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca } =
+            keys.fetch.clone();
+        let options =
+            ClientOptions { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca };
+        Ok(Self {
+            name: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            keys: keys.clone(),
+            client: Client::new(options)?,
+            demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Waits for a fetch that may bring the key of a token, if one may be now.
+    pub(super) async fn ask_for_key(&self, token: &Token<'_>, why: &VerifyError) {
+        let name = match why {
+            VerifyError::UnknownKey { .. } => {
+                Some(self.hasher.hash_one((token.kid(), token.algorithm().name())))
+            }
+            // The provider may have put another key in the place of the old one under its name.
+            VerifyError::BadSignature => None,
+            VerifyError::AlgorithmNotAllowed { .. } => return,
+        };
+        let Some(fetch) = self.demand.ask(name, Instant::now()) else { return };
+        let ended = timeout(LONGEST_WAIT, fetch.end()).await.is_ok();
+        if let Some(name) = name.filter(|_| ended) {
+            self.demand.remember(name, Instant::now());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The keys of a source as they are now, and until when they count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::remote::Remote;
+use crate::base::UnixTime;
+use crate::jwt::KeySet;
+
+/// Where keys come from, and the keys that came.
+///
+/// Written by whoever loads keys, read by all workers at each token that is not cached; a reader sees either the old
+/// set or the new one. Whether the keys count at all is asked at every token, cached or not: one atomic load.
+#[derive(Debug)]
+pub struct KeySource {
+    id: KeySourceId,
+    current: ArcSwap<KeySet>,
+    /// The last second in which the keys count. Before the first keys came it is the least of all numbers, for keys
+    /// that are not fetched the largest.
+    good_until: AtomicI64,
+    pub(super) remote: Option<Remote>,
+}
+
+/// Names a key source within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeySourceId(pub(super) usize);
+
+impl KeySource {
+    /// Keys that do not change.
+    pub(super) fn local(id: KeySourceId, keys: Arc<KeySet>) -> Self {
+        Self { id, current: ArcSwap::new(keys), good_until: AtomicI64::new(i64::MAX), remote: None }
+    }
+
+    /// Keys that are still to come.
+    pub(super) fn remote(id: KeySourceId, remote: Remote) -> Self {
+        Self {
+            id,
+            current: ArcSwap::from_pointee(KeySet::new(Vec::new())),
+            good_until: AtomicI64::new(i64::MIN),
+            remote: Some(remote),
+        }
+    }
+
+    /// Which source it is.
+    pub(super) fn id(&self) -> KeySourceId {
+        self.id
+    }
+
+    /// Its keys as they are now.
+    pub(super) fn keys(&self) -> Guard<Arc<KeySet>> {
+        self.current.load()
+    }
+
+    /// Whether keys came, and not too long ago.
+    pub(super) fn counts_at(&self, now: UnixTime) -> bool {
+        // Acquire: whoever sees that keys came sees the keys, too.
+        now.0 <= self.good_until.load(Ordering::Acquire)
+    }
+
+    /// Whether keys ever came.
+    pub(super) fn has_keys(&self) -> bool {
+        self.good_until.load(Ordering::Acquire) > i64::MIN
+    }
+
+    /// Lets the keys that are there count until `good_until`.
+    pub(super) fn confirm(&self, good_until: UnixTime) {
+        self.good_until.store(good_until.0, Ordering::Release);
+    }
+
+    /// Puts a fetched set in the place of the current one. Keys that stay are the same as before; those that went end
+    /// at once, and so do the tokens that they vouched for. Tells whether a key came that was not there.
+    ///
+    /// Only the one task that fetches for the source may call it.
+    pub(super) fn replace(&self, fetched: KeySet, good_until: UnixTime) -> bool {
+        let old = self.current.load_full();
+        let new = Arc::new(fetched.keeping(&old));
+        let brought = new.keys().iter().any(|key| !old.contains(key));
+        let lost = old.keys().iter().any(|key| !new.contains(key));
+        if brought || lost || new.skipped() != old.skipped() {
+            self.current.store(Arc::clone(&new));
+            old.retire_missing_from(&new);
+        }
+        self.confirm(good_until);
+        brought
+    }
+}
+
+/// A time after `fetched` up to which keys count without another fetch.
+pub(super) fn good_until(fetched: UnixTime, stale_if_error: Duration) -> UnixTime {
+    fetched.plus(stale_if_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwt::Origin;
+    use serde_json::json;
+
+    fn set(names: &[&str]) -> KeySet {
+        let keys: Vec<_> = names
+            .iter()
+            .map(|kid| {
+                json!({ "kty": "EC", "crv": "P-256", "kid": kid, "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" })
+            })
+            .collect();
+        KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes(), Origin::Fetched).unwrap()
+    }
+
+    fn source() -> KeySource {
+        let source = KeySource::local(KeySourceId(0), Arc::new(KeySet::new(Vec::new())));
+        source.confirm(UnixTime(i64::MIN));
+        source
+    }
+
+    #[test]
+    fn keys_count_from_the_first_that_came_until_they_are_too_old() {
+        let source = source();
+        assert!(!source.has_keys() && !source.counts_at(UnixTime(0)));
+        assert!(source.replace(set(&["a"]), UnixTime(100)));
+        assert!(source.has_keys() && source.counts_at(UnixTime(100)) && !source.counts_at(UnixTime(101)));
+        source.confirm(UnixTime(200));
+        assert!(source.counts_at(UnixTime(200)));
+    }
+
+    #[test]
+    fn a_set_of_the_same_keys_changes_nothing_and_one_without_a_key_ends_it() {
+        let source = source();
+        source.replace(set(&["a", "b"]), UnixTime(1));
+        let before = source.keys().clone();
+        assert!(!source.replace(set(&["b", "a"]), UnixTime(2)));
+        assert_eq!(source.keys().id(), before.id());
+        assert!(!source.replace(set(&["b"]), UnixTime(3)));
+        assert_eq!(before.keys().iter().map(|key| key.is_live()).collect::<Vec<_>>(), [false, true]);
+        assert!(source.replace(set(&["b", "c"]), UnixTime(4)));
+        assert!(before.keys()[1].is_live());
+    }
+}
