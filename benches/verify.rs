@@ -18,8 +18,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation};
 use rcgen::PublicKeyData as _;
 use serde_json::{Map, Value, json};
-use tollgate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName, Secret, UnixTime};
-use tollgate::config::{Audiences, IssuerRule, KeySource, Provider};
+use tollgate::base::{Algorithm, AlgorithmSet, ClaimPath, KeyFamily, ProviderName, Secret, UnixTime};
+use tollgate::config::{Audiences, IssuerRule, KeySource, Provider, TokenRules};
 use tollgate::jwt::{HeaderForm, KeySet, Limits, Policy, SigningKey, parse, verify};
 
 const SECRET: &[u8] = b"a secret that is long enough for the longest hash, of 64 bytes and more";
@@ -52,8 +52,9 @@ fn policy() -> Policy {
         algorithms: Algorithm::ALL.into_iter().collect(),
         audiences: Audiences::OneOf(vec!["shop-api".to_owned()]),
         leeway: Duration::from_secs(30),
-        required_claims: vec!["sub".parse().expect("a path")],
+        required_claims: vec![ClaimPath::name("sub").into()],
         token_type: None,
+        rules: TokenRules::default(),
     })
 }
 

@@ -675,6 +675,22 @@ mod deadlines {
     }
 
     #[tokio::test]
+    async fn a_client_that_does_not_take_its_answer_is_let_go_and_counted() {
+        let app = Upstream::start(|_| Reply::new(200, vec![b'a'; 50_000_000])).await;
+        let gate = Tollgate::start(open(&app).set("server.limits", json!({ "idle_timeout": "300ms" }))).await;
+        let mut raw = gate.raw().await;
+        raw.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        // Nobody reads: what the sockets hold is all that moves.
+        let stalled = |metrics: &support::Metrics| {
+            metrics.sum("tollgate_connection_timeouts_total", &[("kind", "stalled")]) == 1.0
+        };
+        gate.metrics_until("the stalled connection", stalled).await;
+        app.connections_closed(1).await;
+        gate.log_line("the answer that was not taken", |line| line["reason"] == "client_gone").await;
+        drop(raw);
+    }
+
+    #[tokio::test]
     async fn a_request_body_that_stops_coming_is_408() {
         let app = Upstream::start(|_| Reply::new(200, "")).await;
         let gate = Tollgate::start(open(&app).set("server.limits", json!({ "idle_timeout": "300ms" }))).await;
@@ -880,6 +896,22 @@ mod framing {
         assert!(
             settle(&gate, &app).await.iter().all(|request| request.target() == "/first" && !request.complete)
         );
+    }
+
+    #[tokio::test]
+    async fn a_length_of_http_2_that_its_data_belie_never_makes_a_whole_request() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app)).await;
+        for length in ["3", "7"] {
+            let (pieces, body) = mpsc::channel(1);
+            pieces.send(Bytes::from_static(b"hello")).await.unwrap();
+            drop(pieces);
+            let request = gate.client(Protocol::Http2).post("/first").header("content-length", length);
+            if let Ok(answer) = request.pieces(body).try_send().await {
+                assert_refusal(&answer, 400, "invalid_request");
+            }
+        }
+        assert!(settle(&gate, &app).await.iter().all(|request| !request.complete));
     }
 
     #[tokio::test]

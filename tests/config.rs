@@ -226,16 +226,14 @@ const BASE: &str = "server: { listeners: [{ address: \"127.0.0.1:0\" }] }\n";
 /// What the sketch shows beside its keys: other values that will be taken.
 #[test]
 fn other_values_of_the_sketch_are_refused_as_not_available() {
-    let provider = "providers: { p: { issuer: a, algorithms: [RS256], audiences: [a], keys: ";
     let route = "upstreams: { u: { builtin: echo } }\nproviders: { p: { issuer: a, algorithms: [RS256], audiences: \
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
-        (format!("{provider}{{ jwks: {{ keys: [] }} }} }} }}\n"), "providers.p.keys.jwks"),
         ("providers: { p: { issuer: a, preset: auth0, audiences: [a] } }\n".to_owned(), "providers.p.preset"),
         ("issuer: { users: { file: users.yaml } }\n".to_owned(), "issuer.users"),
         ("issuer: { users: { http: {} } }\n".to_owned(), "issuer.users"),
         ("issuer: { store: mysql://db/a }\n".to_owned(), "issuer.store"),
-        (format!("{route}, mode: enforce }} }}]\n"), "routes[0].auth.mode"),
+        (format!("{route}, mode: observe }} }}]\n"), "routes[0].auth.mode"),
         (format!("{route} }}, identity: {{ token: assertion }} }}]\n"), "routes[0].identity.token"),
     ];
     for (text, path) in cases {
@@ -301,6 +299,50 @@ fn warns_of_what_is_allowed_but_deserves_a_word() {
     let config = read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     assert_golden("warnings.txt", &format!("{}\n", warnings.join("\n")));
+}
+
+#[test]
+fn warns_where_one_subject_may_be_two_people() {
+    let warnings = |providers: &str, identity: &str| {
+        let provider = |name: &str, issuer: &str| {
+            format!(
+                "  {name}: {{ issuer: {issuer}, keys: {{ jwks_file: a }}, algorithms: [RS256], audiences: [a] }}\n"
+            )
+        };
+        let text = format!(
+            "{BASE}providers:\n{}{}{}{}{}routes:\n  - match: {{ path: /* }}\n    auth: {{ providers: {providers} }}\n    \
+             identity: {identity}\n    upstream: http://a\n",
+            provider("one", "https://one"),
+            provider("one-too", "https://one"),
+            provider("two", "https://two"),
+            provider("any", "any"),
+            provider("any-too", "any"),
+        );
+        let config = read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let subject = "{ headers: { X-Id: sub } }";
+    for providers in ["[one, two]", "[one, one-too, two]", "[one, any]", "[any, any-too]"] {
+        let found = warnings(providers, subject);
+        assert_eq!(found.len(), 1, "{providers}: {found:?}");
+        assert!(
+            found[0].contains("routes[0].identity: ") && found[0].contains("may give one subject"),
+            "{found:?}"
+        );
+    }
+    for providers in ["one", "any", "[one, one-too]"] {
+        assert_eq!(warnings(providers, subject), Vec::<String>::new(), "{providers}");
+    }
+    for told in [
+        "{}",
+        "{ headers: { X-Id: sub, X-Issuer: { from: issuer, optional: true } } }",
+        "{ headers: { X-Id: sub, X-Issuer: iss } }",
+        "{ headers: {} }",
+    ] {
+        assert_eq!(warnings("[one, two]", told), Vec::<String>::new(), "{told}");
+    }
+    // Neither of them has an issuer to tell of.
+    assert_eq!(warnings("[any, any-too]", "{}").len(), 1);
 }
 
 #[test]

@@ -57,6 +57,31 @@ fn got(answer: &Value, name: &str) -> Vec<String> {
     same.map(|field| field[1].as_str().unwrap().to_owned()).collect()
 }
 
+#[tokio::test]
+async fn the_built_in_application_shows_the_request_that_an_upstream_would_get() {
+    let idp = Idp::new(Algorithm::EdDSA);
+    let gate = Tollgate::start(
+        config().provider("idp", &idp).set("upstreams", json!({ "echo": { "builtin": "echo" } })).push_route(
+            json!({ "match": { "path": "/*" }, "auth": { "providers": ["idp"] }, "upstream": "echo" }),
+        ),
+    )
+    .await;
+    for protocol in BOTH {
+        let request =
+            gate.client(protocol).post("/a/../b?c=d").host("shop.example").header("x-user-id", FORGED);
+        let shown = request.bearer(&idp.sign(claims("ada"))).body("hello").await.json();
+        assert_eq!(
+            (&shown["method"], &shown["path"], &shown["query"], &shown["body_length"]),
+            (&json!("POST"), &json!("/b"), &json!("c=d"), &json!(5))
+        );
+        let headers = &shown["headers"];
+        assert_eq!((&headers["host"], &headers["x-user-id"]), (&json!("shop.example"), &json!("ada")));
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers.get("authorization"), None);
+        assert_eq!(gate.client(protocol).get("/b").await.status, 401);
+    }
+}
+
 mod fields {
     use super::*;
 
@@ -250,6 +275,44 @@ mod way {
         }
     }
 
+    /// What frameworks believe of a proxy before them, and what CGI programs take for their own settings.
+    const PROXIES_WORD: [&str; 7] = [
+        "X-Real-IP",
+        "X_Real_IP",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Ssl",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ];
+
+    #[tokio::test]
+    async fn a_client_cannot_speak_as_a_proxy_does() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app).plain_listener()).await;
+        let mut request = gate.plain_client().get("/").header("Proxy", "http://evil.example");
+        for name in PROXIES_WORD {
+            request = request.header(name, "evil.example");
+        }
+        let text = request.await.json()["fields"].to_string();
+        assert!(!text.contains("evil"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxys_word_passes_but_never_what_a_program_takes_for_its_setting() {
+        let app = Upstream::echo().await;
+        let file = open(&app).plain_listener().set("server.trusted_proxies", json!("127.0.0.1"));
+        let gate = Tollgate::start(file).await;
+        let request = gate.plain_client().get("/").header("Proxy", "http://evil.example");
+        let request = request.header("X-Forwarded-Port", "443").header("X-Forwarded-Prefix", "/shop");
+        let answer = request.header("X-Forwarded-Host", "shop.example").await.json();
+        assert_eq!(got(&answer, "x-forwarded-port"), ["443"]);
+        assert_eq!(got(&answer, "x-forwarded-prefix"), ["/shop"]);
+        assert_eq!(got(&answer, "x-forwarded-host"), ["shop.example"]);
+        assert!(got(&answer, "forwarded").concat().contains("host=\"shop.example\""));
+        assert!(got(&answer, "proxy").is_empty());
+    }
+
     #[tokio::test]
     async fn a_trusted_proxy_is_believed_for_upstream_and_log_up_to_the_first_stranger() {
         let app = Upstream::echo().await;
@@ -324,6 +387,27 @@ mod connections {
         assert_eq!(metrics.sum("tollgate_upstream_failures_total", &[]), 0.0);
         assert_eq!(metrics.sum("tollgate_requests_total", &[("status", "200")]), 96.0);
         assert!(metrics.sum("tollgate_upstream_connections_total", &[("kind", "opened")]) >= 12.0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_closes_behind_a_request_which_came_first_is_not_used_for_it() {
+        let app = Upstream::echo().await;
+        let gate = Tollgate::start(open(&app).set("server.workers", json!(1))).await;
+        let request = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
+        let mut client = gate.raw().await;
+        assert_eq!(ask(&mut client, request).await.status(), 200);
+        for round in 1..=5 {
+            // The worker finds both at once, the request first: only the kernel knows of the other yet.
+            gate.freeze().await;
+            client.send(request).await;
+            app.close_idle_connections();
+            app.connections_closed(round).await;
+            gate.thaw();
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "round {round}: {}", answer.text());
+        }
+        let metrics = gate.metrics().await;
+        assert_eq!(metrics.sum("tollgate_upstream_connections_total", &[("kind", "stale")]), 5.0);
     }
 
     #[tokio::test]

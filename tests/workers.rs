@@ -8,8 +8,8 @@ use support::{Tollgate, Upstream, config};
 /// The kernel spreads connections by a hash of their addresses, so unevenly.
 #[tokio::test]
 async fn connections_are_spread_evenly_over_the_workers() {
-    const WORKERS: usize = 4;
-    const CONNECTIONS: usize = 60;
+    const WORKERS: u32 = 4;
+    const CONNECTIONS: u32 = 60;
     let app = Upstream::echo().await;
     let gate = Tollgate::start(
         config().open_route("/*", &app).plain_listener().set("server.workers", json!(WORKERS)),
@@ -28,7 +28,7 @@ async fn connections_are_spread_evenly_over_the_workers() {
     let loads: Vec<f64> = (0..WORKERS)
         .map(|worker| metrics.sum("tollgate_worker_connections", &[("worker", &worker.to_string())]))
         .collect();
-    assert!((loads.iter().sum::<f64>() - CONNECTIONS as f64).abs() < 0.5, "{loads:?}");
+    assert!((loads.iter().sum::<f64>() - f64::from(CONNECTIONS)).abs() < 0.5, "{loads:?}");
     let least = loads.iter().copied().fold(f64::INFINITY, f64::min);
     let most = loads.iter().copied().fold(0.0, f64::max);
     // A connection goes to the least loaded worker once its own has more than 4, or a quarter, above that one.

@@ -60,7 +60,7 @@ reasons! {
     AlgorithmNotAllowed = "algorithm_not_allowed",
     /// `crit` names an extension that is not understood, or `b64` is false.
     CriticalHeader = "critical_header",
-    /// `typ` names another kind of token than an access token.
+    /// `typ` names another kind of token than the provider's access tokens, or is absent where one is asked for.
     WrongTyp = "wrong_typ",
     /// No provider of the route has this issuer.
     UnknownIssuer = "unknown_issuer",
@@ -76,12 +76,20 @@ reasons! {
     NotYetValid = "not_yet_valid",
     /// `iat` is in the future.
     IssuedInTheFuture = "issued_in_the_future",
-    /// `aud` names none of the provider's audiences.
+    /// `iat` is longer ago than the provider allows.
+    TokenTooOld = "token_too_old",
+    /// There is more time between `iat` and `exp` than the provider allows.
+    LifetimeTooLong = "lifetime_too_long",
+    /// `aud` names none of the provider's audiences, or not all where all are asked for.
     WrongAudience = "wrong_audience",
+    /// `azp` or `client_id` is another than the provider allows, or both are absent.
+    WrongAuthorizedParty = "wrong_authorized_party",
     /// `token_type` is of another kind than an access token.
     WrongTokenType = "wrong_token_type",
     /// A claim that the provider requires is absent.
     MissingClaim = "missing_claim",
+    /// A claim has none of the values that the provider requires.
+    WrongClaimValue = "wrong_claim_value",
     /// A registered claim is of the wrong type.
     MalformedClaim = "malformed_claim",
     /// The token, its session or its subject was revoked.

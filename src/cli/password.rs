@@ -20,11 +20,16 @@ pub(super) fn read(from_stdin: bool) -> Result<Secret, Failure> {
 }
 
 fn line_of_stdin() -> Result<Zeroizing<String>, Failure> {
-    let mut line = Zeroizing::new(String::new());
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::of(&error))?;
-    let length = line.trim_end_matches(['\r', '\n']).len();
-    line.truncate(length);
-    Ok(line)
+    first_line(std::io::stdin().lock())
+}
+
+/// At most a little more than the longest password, with its line end: enough to see that it is too long.
+fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST + 3));
+    input.take(LONGEST as u64 + 3).read_until(b'\n', &mut line).map_err(|error| Failure::of(&error))?;
+    let text = std::str::from_utf8(&line)
+        .map_err(|_| Failure::Usage("the password is no UTF-8, which is all that a login can send".into()))?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 fn typed_twice() -> Result<Zeroizing<String>, Failure> {
@@ -51,6 +56,18 @@ fn check(password: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn takes_the_first_line_and_no_endless_one() {
+        let read = |input: &[u8]| first_line(input).ok().map(|line| line.to_string());
+        assert_eq!(read(b"secret\r\nmore\n"), Some("secret".into()));
+        assert_eq!(read(b"secret"), Some("secret".into()));
+        assert_eq!(read(b""), Some(String::new()));
+        assert_eq!(read(b"\xff\n"), None);
+        let endless = std::io::BufReader::new(std::io::repeat(b'a'));
+        let line = first_line(endless).expect("text");
+        assert!(line.len() > LONGEST && check(&line).is_err());
+    }
 
     #[test]
     fn refuses_passwords_that_no_login_could_repeat() {

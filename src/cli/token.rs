@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, issuer, read, runtime};
@@ -37,20 +38,31 @@ pub(super) enum Token {
     },
 }
 
+/// Claims that the issuer sets in every token, and what sets them.
+const SET_BY_THE_ISSUER: [(&str, &str); 6] = [
+    ("exp", "--lifetime sets it"),
+    ("iat", "it is the time of signing"),
+    ("jti", "each token has one of its own"),
+    ("token_type", "only access tokens are made here"),
+    ("iss", "the provider with the gateway's own keys names it"),
+    ("aud", "the provider with the gateway's own keys names it"),
+];
+
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(group = ArgGroup::new("whom").required(true).args(["user", "subject"]))]
 pub(super) struct Mint {
     /// A user of the gateway's own, with the claims that a login would give.
-    #[arg(long, required_unless_present = "subject")]
+    #[arg(long)]
     user: Option<String>,
     /// Anybody: the claims `sub` and `user_id`.
-    #[arg(long, conflicts_with = "user")]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: Option<String>,
     /// One more claim. A value that is JSON is taken as JSON, any other as text.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
     /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = lifetime_of_a_token)]
     lifetime: Option<Duration>,
 }
 
@@ -59,8 +71,20 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     if name.is_empty() {
         return Err("expected NAME=VALUE".into());
     }
+    if let Some((_, why)) = SET_BY_THE_ISSUER.iter().find(|(set, _)| *set == name) {
+        return Err(format!("the issuer sets {name:?} itself: {why}"));
+    }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
+}
+
+/// Tokens count whole seconds.
+fn lifetime_of_a_token(text: &str) -> Result<Duration, String> {
+    let lifetime = parse_duration(text).map_err(|error| error.to_string())?;
+    if lifetime < Duration::from_secs(1) {
+        return Err("a token lives for a second at least".into());
+    }
+    Ok(lifetime)
 }
 
 impl Token {
@@ -176,5 +200,12 @@ mod tests {
         assert_eq!(claim("roles=[\"a\"]"), Ok(("roles".into(), json!(["a"]))));
         assert_eq!(claim("x=a=b"), Ok(("x".into(), json!("a=b"))));
         assert!(claim("scope").is_err() && claim("=x").is_err());
+    }
+
+    #[test]
+    fn refuses_claims_that_would_have_no_effect() {
+        for (name, _) in SET_BY_THE_ISSUER {
+            assert!(claim(&format!("{name}=1")).is_err(), "{name}");
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn read(
 
 /// Whether any provider of the route may have an issuer to tell of; one with a mistake may.
 fn knows_issuer(auth: Option<&RouteAuth>, providers: &Providers<'_>) -> bool {
-    let Some(RouteAuth::Required { providers: indices }) = auth else { return true };
+    let Some(RouteAuth::Required { providers: indices, .. }) = auth else { return true };
     indices
         .iter()
         .any(|&index| providers.get(index).is_none_or(|provider| provider.issuer != IssuerRule::Any))

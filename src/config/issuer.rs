@@ -44,7 +44,7 @@ impl Unnamed {
             IssuerRule::Any => None,
         };
         let audiences = match &own.audiences {
-            Audiences::OneOf(audiences) => audiences.clone(),
+            Audiences::OneOf(audiences) | Audiences::AllOf(audiences) => audiences.clone(),
             Audiences::Any => Vec::new(),
         };
         Issuer { issuer, audiences, leeway: own.leeway, ..self.0 }

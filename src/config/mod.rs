@@ -7,10 +7,12 @@
 //! `file` and a reader for each section, which ask `walk` for their keys → [`Config`]. All mistakes of a file
 //! are found at once, each with its line, column, path and what to do about it.
 
+mod claim_rules;
 mod environment;
 mod file;
 mod identity;
 mod issuer;
+mod jwks;
 mod mistake;
 mod model;
 mod pattern;
@@ -20,6 +22,7 @@ mod remote_keys;
 mod routes;
 mod secret;
 mod server;
+mod token_typ;
 mod upstreams;
 mod value;
 mod walk;
@@ -31,6 +34,7 @@ use std::path::Path;
 
 pub use mistake::{Mistake, MistakeKind, Mistakes};
 pub use model::*;
+pub use token_typ::TokenTyp;
 
 /// Longer than any file that a person writes.
 const LARGEST_FILE: usize = 1 << 20;

@@ -17,6 +17,8 @@ use crate::base::{
     Algorithm, AlgorithmSet, ByteSize, ClaimPath, ProviderName, RouteName, Secret, UpstreamName,
 };
 
+use super::token_typ::TokenTyp;
+
 /// One valid `gateway.yaml`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -158,11 +160,51 @@ pub struct Provider {
     pub audiences: Audiences,
     /// How far clocks may differ, for `exp`, `nbf` and `iat`; default 0s for own keys, else 30s.
     pub leeway: Duration,
-    /// Claims that must be there.
-    pub required_claims: Vec<ClaimPath>,
+    /// Claims that must be there, some with certain values.
+    pub required_claims: Vec<RequiredClaim>,
     /// The value that the claim `token_type` must have: `access` for own keys, and by `token_type: access` for
     /// SimpleJWT's tokens. `None`: may be absent, but not `refresh`.
     pub token_type: Option<String>,
+    /// What few providers ask for.
+    pub rules: TokenRules,
+}
+
+/// Rules for a provider's tokens of which each is off unless the file names it.
+#[derive(Debug, Clone, Default)]
+pub struct TokenRules {
+    /// `typ:` of the header, one of these. Empty: any, or none.
+    pub typ: Vec<TokenTyp>,
+    /// `authorized_parties:` to whom it may have been issued, as `azp` or `client_id` name them. Empty: anybody.
+    pub authorized_parties: Vec<String>,
+    /// `max_age:` the longest time since `iat`.
+    pub max_age: Option<Duration>,
+    /// `max_lifetime:` the longest time from `iat` to `exp`.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// One of `required_claims:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredClaim {
+    /// Which.
+    pub path: ClaimPath,
+    /// What it must be, or if it is a list hold, one of these. Empty: anything but `null`.
+    pub one_of: Vec<ClaimValue>,
+}
+
+impl From<ClaimPath> for RequiredClaim {
+    /// It must be there.
+    fn from(path: ClaimPath) -> Self {
+        Self { path, one_of: Vec::new() }
+    }
+}
+
+/// A value that a claim may be required to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimValue {
+    /// This text, byte by byte.
+    Text(String),
+    /// `true` or `false`, as in `email_verified`.
+    Bool(bool),
 }
 
 /// Which `iss` is a provider's.
@@ -181,6 +223,8 @@ pub enum Audiences {
     Any,
     /// At least one of these.
     OneOf(Vec<String>),
+    /// `audiences: { all: [a, b] }`: each of these.
+    AllOf(Vec<String>),
 }
 
 /// `keys:` of a provider.
@@ -192,6 +236,8 @@ pub enum KeySource {
     PemFile(PathBuf),
     /// `jwks_file:` a JWK set.
     JwksFile(PathBuf),
+    /// `jwks:` a JWK set within the file, as JSON.
+    Jwks(Secret),
     /// `secret:` a shared secret for HMAC.
     Secret(Secret),
     /// `jwks_url:` or `discovery: true`: a JWK set on another server.
@@ -403,7 +449,18 @@ pub enum RouteAuth {
     Required {
         /// Any of these.
         providers: Vec<usize>,
+        /// What becomes of a request without a token.
+        mode: AuthMode,
     },
+}
+
+/// `auth.mode` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// `enforce`, the default: it is refused.
+    Enforce,
+    /// `optional`: it passes, and the upstream is told of nobody. A bad token is refused all the same.
+    Optional,
 }
 
 /// `identity:` of a route.

@@ -1,21 +1,21 @@
 //! `providers:`: the parties whose tokens are taken.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::base::{Algorithm, AlgorithmSet, ClaimPath, KeyFamily, ProviderName};
+use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName};
 
+use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::mistake::MistakeKind;
-use super::model::{Audiences, IssuerRule, KeySource, Provider};
+use super::model::{IssuerRule, KeySource, Provider, TokenRules};
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
-use super::written::Value;
 
 /// More is no difference between clocks but a way to use old tokens.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(3600);
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
-
-const WHOM: &str = "name whom its tokens are meant for; `audiences: any` takes tokens meant for anybody";
+const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 86400);
 
 /// All providers of the file; one that can't be read is still known by name.
 #[derive(Debug, Default)]
@@ -115,6 +115,14 @@ fn provider<'r>(
         let token_type = section
             .optional("token_type", |node| token_type(node, is_own))
             .or_else(|| is_own.then(|| "access".to_owned()));
+        let rules = TokenRules {
+            typ: section.optional("typ", typ).unwrap_or_default(),
+            authorized_parties: section
+                .optional("authorized_parties", authorized_parties)
+                .unwrap_or_default(),
+            max_age: section.optional("max_age", |node| node.duration(AGES)),
+            max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
+        };
         Some(Provider {
             name: ProviderName::new(name),
             issuer: issuer?,
@@ -124,6 +132,7 @@ fn provider<'r>(
             leeway,
             required_claims,
             token_type,
+            rules,
         })
     })
 }
@@ -157,8 +166,7 @@ struct Keys<'r> {
 fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerRule>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
-        let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "secret"];
-        let not_available = section.not_available(&["jwks"]);
+        let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "jwks", "secret"];
         let given: Vec<(&str, Node<'r>)> =
             sources.into_iter().filter_map(|name| Some((name, section.key(name)?))).collect();
         let mut given = given.into_iter();
@@ -168,10 +176,7 @@ fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerR
             node.refuse_key::<()>(MistakeKind::Conflict(format!("{other:?}")), None);
         }
         let Some((name, node)) = first else {
-            if not_available {
-                return None;
-            }
-            let expected = "one of own, discovery, jwks_url, pem_file, jwks_file and secret".to_owned();
+            let expected = "one of own, discovery, jwks_url, pem_file, jwks_file, jwks and secret".to_owned();
             return section
                 .node()
                 .refuse_key(MistakeKind::Expected { expected, found: "none of them".to_owned() }, None);
@@ -210,6 +215,7 @@ fn local_source(name: &str, node: &Node<'_>) -> Option<KeySource> {
         }
         "pem_file" => Some(KeySource::PemFile(node.file_path("the path of a PEM file")?)),
         "jwks_file" => Some(KeySource::JwksFile(node.file_path("the path of a JWK set")?)),
+        "jwks" => Some(KeySource::Jwks(node.jwks()?)),
         _ => Some(KeySource::Secret(node.secret()?)),
     }
 }
@@ -278,63 +284,9 @@ fn check_family(
             let signed_with = own.map_or("", Algorithm::name);
             (fits, format!("the issuer's keys, which are for {signed_with}"))
         }
-        Some(KeySource::JwksFile(_)) | None => (true, String::new()),
+        Some(KeySource::JwksFile(_) | KeySource::Jwks(_)) | None => (true, String::new()),
     };
     if fits { Some(algorithm) } else { node.refuse(MistakeKind::AlgorithmFamily { algorithm, keys }) }
-}
-
-fn audiences(section: &Section<'_, '_>, is_own: bool, other_kind: bool) -> Option<Audiences> {
-    let Some(node) = section.key("audiences") else {
-        if is_own {
-            return Some(Audiences::Any);
-        }
-        if other_kind {
-            return None;
-        }
-        return section.node().refuse_key(MistakeKind::Missing("audiences"), Some(WHOM.to_owned()));
-    };
-    let expected = "an audience, or any";
-    if matches!(node.value(), Value::Text(_)) && node.text(expected)? == "any" {
-        if !is_own {
-            node.warn("tokens that this provider issues for other applications are taken too");
-        }
-        return Some(Audiences::Any);
-    }
-    let audiences = node.filled_list("at least one audience, or any", |node| {
-        let audience = node.words(expected)?;
-        if audience == "any" {
-            return node.refuse_with(
-                MistakeKind::Conflict("a list".to_owned()),
-                "write `audiences: any` to take tokens meant for anybody",
-            );
-        }
-        Some(audience)
-    })?;
-    refuse_repeated(&node, &audiences);
-    Some(Audiences::OneOf(audiences))
-}
-
-fn required_claims(node: &Node<'_>) -> Option<Vec<ClaimPath>> {
-    if matches!(node.value(), Value::Map(_)) {
-        return node.refuse_with(
-            MistakeKind::NotAvailable,
-            "use a list of the claims that must be there, e.g. [sub, email]",
-        );
-    }
-    let claims = node.list(Node::claim_path)?;
-    refuse_repeated(node, &claims);
-    Some(claims)
-}
-
-fn token_type(node: &Node<'_>, is_own: bool) -> Option<String> {
-    let expected = if is_own {
-        "access, as the gateway's own tokens say"
-    } else {
-        "the token_type of its access tokens"
-    };
-    let text = node.words(expected)?;
-    let fits = if is_own { text == "access" } else { text != "refresh" };
-    if fits { Some(text) } else { node.expected(expected) }
 }
 
 /// Refuses each item that stands in the list before. `values` are those of all items.

@@ -2,12 +2,15 @@
 
 use http::Method;
 
-use crate::base::RouteName;
+use crate::base::{ClaimPath, RouteName};
 
 use super::identity;
 use super::issuer::JWKS_PATH;
 use super::mistake::{MistakeKind, nearest};
-use super::model::{AllowInPath, HostPattern, Issuer, PathPattern, Route, RouteAuth};
+use super::model::{
+    AllowInPath, AuthMode, HostPattern, Identity, IdentitySource, Issuer, IssuerRule, PathPattern, Provider,
+    Route, RouteAuth,
+};
 use super::providers::{Providers, refuse_repeated};
 use super::upstreams::Upstreams;
 use super::value::{NAME_EXPECTED, is_name};
@@ -60,6 +63,15 @@ fn route<'r>(
             None => node.refuse_key(MistakeKind::RouteWithoutAuth, Some(WHO.to_owned())),
         };
         let identity = identity::read(section.key("identity").as_ref(), auth.as_ref(), providers);
+        if let (Some(auth), Some(identity)) = (&auth, &identity) {
+            let node = section.key("identity").or_else(|| section.key("auth"));
+            warn_of_one_name_for_two(
+                &node.unwrap_or_else(|| section.node().clone()),
+                auth,
+                identity,
+                providers,
+            );
+        }
         let allow_in_path = section.optional("allow_in_path", allow_in_path).unwrap_or_default();
         let upstream = section.required("upstream", |node| upstreams.find(node));
         let Matched { host, path, methods } = matched?;
@@ -115,14 +127,56 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
         return node.refuse_with(kind, WHO);
     }
     node.section(|section| {
-        section.not_available(&["mode", "require", "token_from"]);
+        section.not_available(&["require", "token_from"]);
+        let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
         let providers = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
             refuse_repeated(node, &indices);
             Some(indices)
         });
-        Some(RouteAuth::Required { providers: providers? })
+        Some(RouteAuth::Required { providers: providers?, mode })
     })
+}
+
+/// Two issuers may give the same `sub` to different people. Warns where the application could not tell them apart.
+fn warn_of_one_name_for_two(
+    node: &Node<'_>,
+    auth: &RouteAuth,
+    identity: &Identity,
+    providers: &Providers<'_>,
+) {
+    let RouteAuth::Required { providers: indices, .. } = auth else { return };
+    let allowed: Vec<&Provider> = indices.iter().filter_map(|&index| providers.get(index)).collect();
+    let apart =
+        |one: &Provider, other: &Provider| one.issuer == IssuerRule::Any || one.issuer != other.issuer;
+    let pair = allowed.iter().enumerate().find_map(|(at, one)| {
+        allowed[at + 1..].iter().find(|other| apart(one, other)).map(|other| (&one.name, &other.name))
+    });
+    let Some((one, other)) = pair else { return };
+    // Of those that have no issuer to tell of only one may be there: it is the one without the header.
+    let issuers_differ = allowed.iter().filter(|provider| provider.issuer == IssuerRule::Any).count() < 2;
+    let iss = ClaimPath::name("iss");
+    let (mut tells_who, mut tells_issuer) = (false, false);
+    for header in &identity.headers {
+        match &header.source {
+            IdentitySource::Claims(paths) if paths.first() == Some(&iss) => tells_issuer = true,
+            IdentitySource::Claims(_) => tells_who = true,
+            IdentitySource::ConfiguredIssuer => tells_issuer |= issuers_differ,
+        }
+    }
+    if tells_who && !tells_issuer {
+        node.warn(format!(
+            "{one} and {other} may give one subject to two people, and the application can't tell whose it is: \
+             add `X-Auth-Issuer: {{ from: issuer }}` to identity.headers, and name the issuer of each provider"
+        ));
+    }
+}
+
+fn mode(node: &Node<'_>) -> Option<AuthMode> {
+    if matches!(node.value(), Value::Text(text) if text == "observe") {
+        return node.refuse_with(MistakeKind::NotAvailable, "use enforce or optional");
+    }
+    node.choice(&[("enforce", AuthMode::Enforce), ("optional", AuthMode::Optional)])
 }
 
 fn provider(node: &Node<'_>, providers: &Providers<'_>) -> Option<usize> {

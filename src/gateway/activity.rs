@@ -21,8 +21,20 @@ pub struct Activity {
     phase: Cell<Phase>,
     since: Cell<Instant>,
     open_requests: Cell<u32>,
-    /// HTTP/2 interleaves heads with everything else: there the connection is timed, not each head.
-    times_heads: bool,
+    /// Of the open requests those whose answer waits for the client to take it.
+    waiting_for_client: Cell<u32>,
+    last_piece: Cell<Instant>,
+    protocol: Multiplexing,
+}
+
+/// What a connection carries at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multiplexing {
+    /// HTTP/1.1: one request. Each head is timed; a client that does not take its answer blocks the socket.
+    OneRequest,
+    /// HTTP/2: many, their heads between everything else. The connection is timed, not each head; a client that gives
+    /// no room in its windows does not block the socket.
+    Streams,
 }
 
 /// What a connection waits for.
@@ -39,12 +51,15 @@ pub enum Phase {
 impl Activity {
     /// A fresh connection, idle from now on.
     #[must_use]
-    pub fn new(times_heads: bool) -> Rc<Self> {
+    pub fn new(protocol: Multiplexing) -> Rc<Self> {
+        let now = Instant::now();
         Rc::new(Self {
             phase: Cell::new(Phase::Idle),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(now),
             open_requests: Cell::new(0),
-            times_heads,
+            waiting_for_client: Cell::new(0),
+            last_piece: Cell::new(now),
+            protocol,
         })
     }
 
@@ -60,39 +75,70 @@ impl Activity {
     pub fn begin_request(self: &Rc<Self>) -> OpenRequest {
         self.open_requests.set(self.open_requests.get() + 1);
         self.phase.set(Phase::Requests);
-        OpenRequest(Rc::clone(self))
+        OpenRequest { activity: Rc::clone(self), waits_for_client: false }
     }
 
     /// Bytes came from the client.
     pub fn bytes_came(&self) {
-        if self.times_heads && self.phase.get() == Phase::Idle {
+        if self.protocol == Multiplexing::OneRequest && self.phase.get() == Phase::Idle {
             self.phase.set(Phase::Head);
             self.since.set(Instant::now());
         }
     }
 
-    /// When waiting for the client's bytes ends; `None` while its requests are served.
+    /// When waiting for the client ends; `None` while it waits for us.
     #[must_use]
     pub fn deadline(&self, deadlines: Deadlines) -> Option<Instant> {
         match self.phase.get() {
             Phase::Idle => Some(self.since.get() + deadlines.idle),
             Phase::Head => Some(self.since.get() + deadlines.head),
-            Phase::Requests => None,
+            Phase::Requests => self.client_stalls().then(|| self.last_piece.get() + deadlines.idle),
         }
+    }
+
+    /// Whether every open request waits for the client to make room for its answer.
+    #[must_use]
+    pub fn client_stalls(&self) -> bool {
+        let waiting = self.waiting_for_client.get();
+        waiting > 0 && waiting == self.open_requests.get()
     }
 }
 
 /// One request of a connection, from its head to its answer's last byte.
 #[derive(Debug)]
-pub struct OpenRequest(Rc<Activity>);
+pub struct OpenRequest {
+    activity: Rc<Activity>,
+    waits_for_client: bool,
+}
+
+impl OpenRequest {
+    /// A piece of the answer is ready: the next move is the client's.
+    pub(super) fn waits_for_client(&mut self) {
+        if self.activity.protocol == Multiplexing::OneRequest {
+            return;
+        }
+        self.activity.last_piece.set(Instant::now());
+        if !std::mem::replace(&mut self.waits_for_client, true) {
+            self.activity.waiting_for_client.update(|waiting| waiting + 1);
+        }
+    }
+
+    /// The client took what there was: the next move is the upstream's.
+    pub(super) fn waits_for_upstream(&mut self) {
+        if std::mem::replace(&mut self.waits_for_client, false) {
+            self.activity.waiting_for_client.update(|waiting| waiting - 1);
+        }
+    }
+}
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let open = self.0.open_requests.get() - 1;
-        self.0.open_requests.set(open);
+        self.waits_for_upstream();
+        let open = self.activity.open_requests.get() - 1;
+        self.activity.open_requests.set(open);
         if open == 0 {
-            self.0.phase.set(Phase::Idle);
-            self.0.since.set(Instant::now());
+            self.activity.phase.set(Phase::Idle);
+            self.activity.since.set(Instant::now());
         }
     }
 }

@@ -43,8 +43,9 @@ pub struct GatewayBody {
 }
 
 impl GatewayBody {
-    pub(super) fn new(source: Source, journey: Box<Journey>) -> Self {
+    pub(super) fn new(source: Source, mut journey: Box<Journey>) -> Self {
         let ended = source.is_end_stream();
+        journey.waits_for_client();
         Self { source, journey, ended }
     }
 }
@@ -66,6 +67,7 @@ impl Body for GatewayBody {
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 body.journey.sent(frame.data_ref().map_or(0, Bytes::len));
+                body.journey.waits_for_client();
                 body.ended = body.is_end_stream();
             }
             Poll::Ready(Some(Err(failure))) => {
@@ -74,7 +76,7 @@ impl Body for GatewayBody {
                 body.ended = true;
             }
             Poll::Ready(None) => body.ended = true,
-            Poll::Pending => {}
+            Poll::Pending => body.journey.waits_for_upstream(),
         }
         frame
     }

@@ -14,6 +14,7 @@ use super::snapshot::{Auth, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
+use crate::config::AuthMode;
 use crate::http::Refusal;
 use crate::jwt::{self, Key, KeySetId, PolicyError, Token, VerifyError};
 use crate::providers::{Provider, candidates};
@@ -85,10 +86,12 @@ pub(super) async fn authenticate(
     headers: &HeaderMap,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required(providers) = &route.auth else { return Ok(Caller::Anonymous) };
+    let Auth::Required { providers, mode } = &route.auth else { return Ok(Caller::Anonymous) };
     let outcome = match presented(headers) {
         Presented::Nothing => {
-            worker.authentications.refused(ReasonCode::NoToken);
+            if *mode == AuthMode::Enforce {
+                worker.authentications.refused(ReasonCode::NoToken);
+            }
             return Ok(Caller::Anonymous);
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),

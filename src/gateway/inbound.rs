@@ -14,7 +14,8 @@ use super::request_id::X_REQUEST_ID;
 use super::snapshot::Snapshot;
 use crate::config::AllowInPath;
 use crate::http::{
-    BadHost, ClientPath, Oddities, Refusal, client_path, forwarded_element, normalize, request_host,
+    BadHost, ClientPath, InjectedNames, Oddities, Refusal, client_path, forwarded_element,
+    host_told_by_proxy, normalize, request_host,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,8 +24,46 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// What the gateway itself tells of each request's way, in no spelling believed of a client.
-pub(super) const WRITTEN_ANEW: [HeaderName; 5] =
+static WRITTEN_ANEW: [HeaderName; 5] =
     [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_REQUEST_ID];
+
+/// A CGI program takes it for its own setting `HTTP_PROXY`.
+static PROXY: HeaderName = HeaderName::from_static("proxy");
+
+/// What applications believe of a proxy before them. Of a client that reaches the gateway directly it is a lie: about
+/// its address, or about the path that was checked.
+static PROXIES_WORD: [HeaderName; 8] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// The fields that are removed from every request, in every spelling.
+#[derive(Debug)]
+pub(super) struct Removed {
+    of_clients: InjectedNames,
+    of_trusted_proxies: InjectedNames,
+}
+
+impl Removed {
+    /// `identity` are the headers that routes inject.
+    pub(super) fn new<'n>(identity: impl Iterator<Item = &'n HeaderName> + Clone) -> Self {
+        let always = identity.chain(&WRITTEN_ANEW).chain([&PROXY]);
+        Self {
+            of_trusted_proxies: InjectedNames::new(always.clone()),
+            of_clients: InjectedNames::new(always.chain(&PROXIES_WORD)),
+        }
+    }
+
+    fn strip(&self, client: &ClientPath, headers: &mut HeaderMap) {
+        if client.by_trusted_proxy { &self.of_trusted_proxies } else { &self.of_clients }.strip(headers);
+    }
+}
 
 /// The connection that a request came by.
 #[derive(Debug)]
@@ -90,7 +129,10 @@ pub(super) struct CleanRequest {
     pub(super) head: request::Parts,
     pub(super) body: Incoming,
     pub(super) client: ClientPath,
+    /// As received, or as its authority says.
     pub(super) host: HeaderValue,
+    /// What a trusted proxy was asked for, where that is told.
+    host_at_proxy: Option<HeaderValue>,
     host_name: Range<usize>,
     /// What the router compares; `None`: the path of the head's URI as it stands.
     key: Option<String>,
@@ -133,12 +175,13 @@ impl CleanRequest {
 
     /// Tells the upstream how the request came, and nothing of what the client itself said of that.
     pub(super) fn describe_way(&mut self, client: &Client) {
-        let way = client.way(&self.client, &self.host);
+        let host = self.host_at_proxy.as_ref().unwrap_or(&self.host);
+        let way = client.way(&self.client, host);
         let proto = HeaderValue::from_static(if self.client.secure { "https" } else { "http" });
         let headers = &mut self.head.headers;
         headers.insert(X_FORWARDED_FOR, way.address.clone());
         headers.insert(X_FORWARDED_PROTO, proto);
-        headers.insert(X_FORWARDED_HOST, self.host.clone());
+        headers.insert(X_FORWARDED_HOST, host.clone());
         headers.insert(FORWARDED, way.forwarded.clone());
     }
 }
@@ -174,8 +217,9 @@ pub(super) fn clean(
         return Err(Refusal::BodyTooLarge);
     }
     let client = client_path(client.peer, client.secure, &head.headers, &snapshot.trusted_proxies);
-    snapshot.injected.strip(&mut head.headers);
-    Ok(CleanRequest { head, body, client, host, host_name, key, rewritten, oddities })
+    let host_at_proxy = host_told_by_proxy(&client, &head.headers);
+    snapshot.removed.strip(&client, &mut head.headers);
+    Ok(CleanRequest { head, body, client, host, host_at_proxy, host_name, key, rewritten, oddities })
 }
 
 /// The bytes of the head as HTTP/1.1 writes it.

@@ -38,7 +38,7 @@ pub(super) struct Journey {
     answer_bytes: Cell<u64>,
     /// Only where a log is kept: nothing of it costs a request otherwise.
     line: Option<Box<Line>>,
-    _open: OpenRequest,
+    open: OpenRequest,
 }
 
 /// What only the log wants to know.
@@ -91,7 +91,7 @@ impl Journey {
             upstream_took: Cell::new(None),
             answer_bytes: Cell::new(0),
             line,
-            _open: open,
+            open,
         })
     }
 
@@ -165,6 +165,16 @@ impl Journey {
 
     pub(super) fn sent(&self, bytes: usize) {
         self.answer_bytes.set(self.answer_bytes.get() + bytes as u64);
+    }
+
+    /// A piece of the answer is ready for the client to take.
+    pub(super) fn waits_for_client(&mut self) {
+        self.open.waits_for_client();
+    }
+
+    /// The client took all there is so far.
+    pub(super) fn waits_for_upstream(&mut self) {
+        self.open.waits_for_upstream();
     }
 
     /// The answer did not reach its end, and it was the client who left.

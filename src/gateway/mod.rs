@@ -35,7 +35,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use activity::{Activity, Deadlines, OpenRequest, Phase};
+pub use activity::{Activity, Deadlines, Multiplexing, OpenRequest, Phase};
 pub use answer::GatewayBody;
 pub use inbound::{Client, Inbound};
 pub use router::{Found, Router};

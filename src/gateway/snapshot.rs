@@ -5,12 +5,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::identify::IdentityPlan;
-use super::inbound::WRITTEN_ANEW;
+use super::inbound::Removed;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
-use crate::config::{self, AllowInPath, Config, Limits, RouteAuth, TokenForwarding};
-use crate::http::InjectedNames;
+use crate::config::{self, AllowInPath, AuthMode, Config, Limits, RouteAuth, TokenForwarding};
 use crate::issuer::Issuer;
 use crate::providers::Provider;
 use crate::upstream::Endpoint;
@@ -22,7 +21,7 @@ pub struct Snapshot {
     pub(super) routes: Vec<Arc<Route>>,
     /// One for each upstream of the file; `None`: the gateway itself answers.
     pub(super) endpoints: Vec<Option<Arc<Endpoint>>>,
-    pub(super) injected: InjectedNames,
+    pub(super) removed: Removed,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) issuer: Option<Arc<Issuer>>,
@@ -49,7 +48,12 @@ pub(super) enum Auth {
     /// Everybody.
     Public,
     /// Bearers of a token of one of these.
-    Required(Vec<Arc<Provider>>),
+    Required {
+        /// Any of these.
+        providers: Vec<Arc<Provider>>,
+        /// What becomes of those without a token.
+        mode: AuthMode,
+    },
 }
 
 impl Snapshot {
@@ -70,8 +74,6 @@ impl Snapshot {
             .collect();
         let identity =
             config.routes.iter().flat_map(|route| &route.identity.headers).map(|header| &header.name);
-        let written_anew = WRITTEN_ANEW;
-        let names = identity.chain(&written_anew);
         Self {
             router: Router::new(&config.routes),
             routes,
@@ -80,7 +82,7 @@ impl Snapshot {
                 .iter()
                 .map(|upstream| Endpoint::new(upstream).map(Arc::new))
                 .collect(),
-            injected: InjectedNames::new(names),
+            removed: Removed::new(identity),
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             issuer,
@@ -95,9 +97,10 @@ fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Ar
         name: route.name.clone(),
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
-            RouteAuth::Required { providers: allowed } => {
-                Auth::Required(allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect())
-            }
+            RouteAuth::Required { providers: allowed, mode } => Auth::Required {
+                providers: allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect(),
+                mode: *mode,
+            },
         },
         identity: IdentityPlan::new(index, &route.identity),
         token: route.identity.token,

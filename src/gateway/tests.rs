@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::{Builder, Handle, LocalOptions};
 
-use super::{Activity, Client, Inbound, Snapshot, Worker, echo, handle};
+use super::{Activity, Client, Inbound, Multiplexing, Snapshot, Worker, echo, handle};
 use crate::base::UnixTime;
 use crate::telemetry::Metrics;
 
@@ -30,7 +30,7 @@ fn serve(metrics: &Arc<Metrics>) -> DuplexStream {
     let snapshot = Arc::new(Snapshot::new(&config, &[], None));
     let worker = Worker::new(snapshot, Arc::clone(metrics), None, Handle::current());
     let client = Rc::new(Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), false));
-    let activity = Activity::new(true);
+    let activity = Activity::new(Multiplexing::OneRequest);
     let (ours, theirs) = duplex(64 * 1024);
     let service = service_fn(move |request: Request<Incoming>| {
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));

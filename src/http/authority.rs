@@ -77,6 +77,12 @@ pub fn request_host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> Result<RequestH
     Ok(RequestHost { received, name })
 }
 
+/// Whether a text is `HOST[:PORT]`, as a proxy tells it in `X-Forwarded-Host`.
+#[must_use]
+pub fn is_authority(text: &str) -> bool {
+    host_name(text).is_some()
+}
+
 /// The host part of `HOST[:PORT]`, if both are well formed. User information is refused: nobody but an
 /// attacker puts it there.
 fn host_name(authority: &str) -> Option<&str> {

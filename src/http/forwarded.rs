@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
+
+use super::authority::is_authority;
 
 /// What the gateway believes of a request's way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct ClientPath {
     pub address: IpAddr,
     /// Whether the client itself spoke TLS.
     pub secure: bool,
+    /// Whether a trusted proxy stands between, whose word on other things counts too.
+    pub by_trusted_proxy: bool,
 }
 
 /// The client of a connection from `peer`. Inbound fields count only where the peer is a trusted proxy, and
@@ -21,7 +25,7 @@ pub fn client_path(peer: SocketAddr, secure: bool, headers: &HeaderMap, trusted:
     let peer = peer.ip().to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(&peer) {
-        return ClientPath { address: peer, secure };
+        return ClientPath { address: peer, secure, by_trusted_proxy: false };
     }
     let mut address = peer;
     let fields: Vec<&str> =
@@ -40,7 +44,18 @@ pub fn client_path(peer: SocketAddr, secure: bool, headers: &HeaderMap, trusted:
         Some(proto) if proto.eq_ignore_ascii_case("http") => false,
         _ => secure,
     };
-    ClientPath { address, secure }
+    ClientPath { address, secure, by_trusted_proxy: true }
+}
+
+/// The host that the client asked a trusted proxy for, if that says so: the last element of the last field.
+#[must_use]
+pub fn host_told_by_proxy(client: &ClientPath, headers: &HeaderMap) -> Option<HeaderValue> {
+    if !client.by_trusted_proxy {
+        return None;
+    }
+    let field = headers.get_all("x-forwarded-host").iter().next_back()?.to_str().ok()?;
+    let host = field.rsplit(',').next()?.trim();
+    is_authority(host).then(|| HeaderValue::from_str(host).ok()).flatten()
 }
 
 /// An address with or without port or brackets, as proxies write them.
@@ -71,7 +86,6 @@ pub fn forwarded_element(client: IpAddr, host: &str, secure: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn client(peer: &str, fields: &[(&'static str, &'static str)]) -> ClientPath {
         let mut headers = HeaderMap::new();
@@ -86,7 +100,14 @@ mod tests {
     fn a_stranger_is_not_believed() {
         let path =
             client("192.0.2.1:5", &[("x-forwarded-for", "198.51.100.9"), ("x-forwarded-proto", "https")]);
-        assert_eq!(path, ClientPath { address: "192.0.2.1".parse().expect("an address"), secure: false });
+        assert_eq!(
+            path,
+            ClientPath {
+                address: "192.0.2.1".parse().expect("an address"),
+                secure: false,
+                by_trusted_proxy: false
+            }
+        );
     }
 
     #[test]
@@ -99,7 +120,29 @@ mod tests {
                 ("x-forwarded-proto", "https"),
             ],
         );
-        assert_eq!(path, ClientPath { address: "198.51.100.9".parse().expect("an address"), secure: true });
+        assert_eq!(
+            path,
+            ClientPath {
+                address: "198.51.100.9".parse().expect("an address"),
+                secure: true,
+                by_trusted_proxy: true
+            }
+        );
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_tells_the_host_that_was_asked_for() {
+        let told = |by_trusted_proxy, field: &'static str| {
+            let address = "192.0.2.1".parse().expect("an address");
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-host", HeaderValue::from_static(field));
+            host_told_by_proxy(&ClientPath { address, secure: true, by_trusted_proxy }, &headers)
+        };
+        assert_eq!(told(true, "hearsay.example, shop.example:8443").expect("a host"), "shop.example:8443");
+        for field in ["", "a b", "user@a", "a/b"] {
+            assert_eq!(told(true, field), None, "{field:?}");
+        }
+        assert_eq!(told(false, "shop.example"), None);
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod hygiene;
 mod path;
 mod refusal;
 
-pub use authority::{BadHost, RequestHost, request_host};
-pub use forwarded::{ClientPath, client_path, forwarded_element};
+pub use authority::{BadHost, RequestHost, is_authority, request_host};
+pub use forwarded::{ClientPath, client_path, forwarded_element, host_told_by_proxy};
 pub use hygiene::{InjectedNames, strip_hop_by_hop};
 pub use path::{AmbiguousPath, NormalPath, Oddities, normalize};
 pub use refusal::{Refusal, error_answer};

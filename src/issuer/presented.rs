@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Issuer;
 use super::refused::{Refused, TokenFault};
 use crate::base::{AlgorithmSet, ProviderName, UnixTime};
-use crate::config::{self, Audiences, IssuerRule, KeySource, Provider};
+use crate::config::{self, Audiences, IssuerRule, KeySource, Provider, TokenRules};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
 use crate::store::{OldToken, RefreshRecord, RefreshState};
 
@@ -42,6 +42,7 @@ pub(super) fn policy(config: &config::Issuer) -> Policy {
         leeway: config.leeway,
         required_claims: Vec::new(),
         token_type: Some("refresh".to_owned()),
+        rules: TokenRules::default(),
     })
 }
 
@@ -59,6 +60,11 @@ impl Issuer {
                 | PolicyError::WrongIssuer
                 | PolicyError::WrongAudience
                 | PolicyError::WrongTyp
+                | PolicyError::MissingIssuedAt
+                | PolicyError::TooOld { .. }
+                | PolicyError::LifetimeTooLong { .. }
+                | PolicyError::WrongAuthorizedParty
+                | PolicyError::WrongClaimValue { .. }
                 | PolicyError::MissingClaim { .. },
             ) => return Err(TokenFault::Invalid),
             Err(

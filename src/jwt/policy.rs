@@ -5,13 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{ClaimPath, ReasonCode, UnixTime};
-use crate::config::{Audiences, IssuerRule, Provider};
+use crate::config::{Audiences, ClaimValue, IssuerRule, Provider, RequiredClaim, TokenRules, TokenTyp};
 
 use super::claims::Claims;
-
-/// Kinds of tokens that are never good for access, whoever signed them (RFC 8725, section 3.11): logout tokens
-/// (OpenID Connect Back-Channel Logout, section 2.4), security events (RFC 8417), proofs of possession (RFC 9449).
-const FOREIGN_TYPES: [&str; 3] = ["logout+jwt", "secevent+jwt", "dpop+jwt"];
 
 /// The rules of one provider for the claims of its tokens.
 #[derive(Debug, Clone)]
@@ -20,7 +16,8 @@ pub struct Policy {
     audiences: Audiences,
     leeway: Duration,
     token_type: Option<String>,
-    required_claims: Vec<ClaimPath>,
+    required_claims: Vec<RequiredClaim>,
+    rules: TokenRules,
 }
 
 /// Why a genuine token is not good here and now.
@@ -47,24 +44,48 @@ pub enum PolicyError {
         /// How long after now `iat` is, leeway not counted.
         ahead: Duration,
     },
+    /// There is no `iat`, from which the provider counts.
+    #[error("the token has no \"iat\"")]
+    MissingIssuedAt,
+    /// `iat` is longer ago than the provider allows.
+    #[error("issued {}s ago", age.as_secs())]
+    TooOld {
+        /// How long before now `iat` was, leeway not counted.
+        age: Duration,
+    },
+    /// `exp` is longer after `iat` than the provider allows.
+    #[error("made for {}s", lifetime.as_secs())]
+    LifetimeTooLong {
+        /// `exp - iat`.
+        lifetime: Duration,
+    },
     /// `iss` is another, or absent.
     #[error("the token is of another issuer")]
     WrongIssuer,
-    /// `aud` names none of the provider's audiences, or is absent.
+    /// `aud` names none of the provider's audiences, or not all where all are asked for, or is absent.
     #[error("the token is for another audience")]
     WrongAudience,
+    /// `azp` or `client_id` names none of the provider's authorized parties, or neither is there.
+    #[error("the token was issued to another party")]
+    WrongAuthorizedParty,
     /// There is no `token_type`, and the provider asks for one.
     #[error("the token has no \"token_type\"")]
     MissingTokenType,
     /// `token_type` is another than the provider asks for, or `refresh`.
     #[error("the token is of another type than an access token")]
     WrongTokenType,
-    /// `typ` of the header names a kind of token that is never good for access.
+    /// `typ` of the header names a kind of token that is never good for access, or none that the provider asks for.
     #[error("the header's \"typ\" names another kind of token")]
     WrongTyp,
     /// A claim that the provider requires is absent or `null`.
     #[error("the token has no claim {path}")]
     MissingClaim {
+        /// Which.
+        path: ClaimPath,
+    },
+    /// A claim that the provider requires has none of the values that it may have.
+    #[error("the claim {path} has another value than is required")]
+    WrongClaimValue {
         /// Which.
         path: ClaimPath,
     },
@@ -83,7 +104,11 @@ impl PolicyError {
             Self::WrongAudience => ReasonCode::WrongAudience,
             Self::MissingTokenType | Self::WrongTokenType => ReasonCode::WrongTokenType,
             Self::WrongTyp => ReasonCode::WrongTyp,
-            Self::MissingClaim { .. } => ReasonCode::MissingClaim,
+            Self::MissingIssuedAt | Self::MissingClaim { .. } => ReasonCode::MissingClaim,
+            Self::TooOld { .. } => ReasonCode::TokenTooOld,
+            Self::LifetimeTooLong { .. } => ReasonCode::LifetimeTooLong,
+            Self::WrongAuthorizedParty => ReasonCode::WrongAuthorizedParty,
+            Self::WrongClaimValue { .. } => ReasonCode::WrongClaimValue,
         }
     }
 }
@@ -98,6 +123,7 @@ impl Policy {
             leeway: provider.leeway,
             token_type: provider.token_type.clone(),
             required_claims: provider.required_claims.clone(),
+            rules: provider.rules.clone(),
         }
     }
 
@@ -128,13 +154,10 @@ impl Policy {
             return Err(PolicyError::MissingExpiry);
         }
         self.check_token_type(claims)?;
-        if typ.is_some_and(is_foreign) {
-            return Err(PolicyError::WrongTyp);
-        }
-        match self.required_claims.iter().find(|path| claims.get(path).is_none_or(Value::is_null)) {
-            None => Ok(()),
-            Some(path) => Err(PolicyError::MissingClaim { path: path.clone() }),
-        }
+        self.check_typ(typ)?;
+        self.check_ages(claims, now)?;
+        self.check_authorized_party(claims)?;
+        self.required_claims.iter().try_for_each(|required| check_required(required, claims))
     }
 
     /// A token is void from the very second of `exp` on (RFC 7519, section 4.1.4: "on or after").
@@ -164,7 +187,10 @@ impl Policy {
             {
                 Ok(())
             }
-            Audiences::OneOf(_) => Err(PolicyError::WrongAudience),
+            Audiences::AllOf(ours) if ours.iter().all(|our| claims.audiences().any(|their| our == their)) => {
+                Ok(())
+            }
+            Audiences::OneOf(_) | Audiences::AllOf(_) => Err(PolicyError::WrongAudience),
         }
     }
 
@@ -180,14 +206,72 @@ impl Policy {
             (None, _) => Ok(()),
         }
     }
+
+    fn check_typ(&self, typ: Option<&str>) -> Result<(), PolicyError> {
+        let asked = &self.rules.typ;
+        let fits = match typ {
+            None => asked.is_empty(),
+            Some(typ) if asked.is_empty() => !TokenTyp::is_foreign(typ),
+            // What is never good for access is in no provider's list.
+            Some(typ) => asked.iter().any(|asked| asked.is(typ)),
+        };
+        if fits { Ok(()) } else { Err(PolicyError::WrongTyp) }
+    }
+
+    /// Leeway counts for the age, where two clocks are compared, and not for the lifetime, where both times are of
+    /// one clock.
+    fn check_ages(&self, claims: &Claims, now: UnixTime) -> Result<(), PolicyError> {
+        let TokenRules { max_age, max_lifetime, .. } = self.rules;
+        if max_age.is_none() && max_lifetime.is_none() {
+            return Ok(());
+        }
+        let issued_at = claims.issued_at().ok_or(PolicyError::MissingIssuedAt)?;
+        if max_age.is_some_and(|max_age| issued_at.plus(max_age).plus(self.leeway) < now) {
+            return Err(PolicyError::TooOld { age: now.since(issued_at) });
+        }
+        match claims.expires_at() {
+            Some(exp) if max_lifetime.is_some_and(|longest| issued_at.plus(longest) < exp) => {
+                Err(PolicyError::LifetimeTooLong { lifetime: exp.since(issued_at) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// To whom the token was issued: OpenID Connect calls it `azp`, RFC 9068 `client_id`. Where both are there, both
+    /// count.
+    fn check_authorized_party(&self, claims: &Claims) -> Result<(), PolicyError> {
+        let ours = &self.rules.authorized_parties;
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let mut named =
+            ["azp", "client_id"].into_iter().filter_map(|name| claims.members().get(name)).peekable();
+        let is_ours = |party: &Value| ours.iter().any(|our| party == our.as_str());
+        if named.peek().is_some() && named.all(is_ours) {
+            Ok(())
+        } else {
+            Err(PolicyError::WrongAuthorizedParty)
+        }
+    }
 }
 
-/// `application/` may be left out (RFC 7515, section 4.1.9), and media types have no case.
-fn is_foreign(typ: &str) -> bool {
-    const PREFIX: &str = "application/";
-    let subtype = match typ.split_at_checked(PREFIX.len()) {
-        Some((prefix, subtype)) if prefix.eq_ignore_ascii_case(PREFIX) => subtype,
-        _ => typ,
+fn check_required(required: &RequiredClaim, claims: &Claims) -> Result<(), PolicyError> {
+    let path = &required.path;
+    let Some(value) = claims.get(path).filter(|value| !value.is_null()) else {
+        return Err(PolicyError::MissingClaim { path: path.clone() });
     };
-    FOREIGN_TYPES.iter().any(|foreign| foreign.eq_ignore_ascii_case(subtype))
+    let fits = |value: &Value| required.one_of.iter().any(|allowed| is_value(value, allowed));
+    let holds = match value {
+        _ if required.one_of.is_empty() => true,
+        Value::Array(items) => items.iter().any(fits),
+        value => fits(value),
+    };
+    if holds { Ok(()) } else { Err(PolicyError::WrongClaimValue { path: path.clone() }) }
+}
+
+fn is_value(value: &Value, allowed: &ClaimValue) -> bool {
+    match allowed {
+        ClaimValue::Text(text) => value == text.as_str(),
+        ClaimValue::Bool(allowed) => value == allowed,
+    }
 }

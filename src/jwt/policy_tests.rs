@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::base::{ProviderName, UnixTime};
-use crate::config::{Audiences, IssuerRule, KeySource, Provider};
+use crate::config::{
+    Audiences, ClaimValue, IssuerRule, KeySource, Provider, RequiredClaim, TokenRules, TokenTyp,
+};
 
 use super::samples::{all, members};
 use super::{Claims, Policy, PolicyError};
@@ -18,9 +20,18 @@ fn provider() -> Provider {
         algorithms: all(),
         audiences: Audiences::OneOf(vec!["shop".to_owned(), "api".to_owned()]),
         leeway: std::time::Duration::from_secs(30),
-        required_claims: vec!["sub".parse().unwrap(), "realm.id".parse().unwrap()],
+        required_claims: vec![required("sub", &[]), required("realm.id", &[])],
         token_type: None,
+        rules: TokenRules::default(),
     }
+}
+
+fn required(path: &str, one_of: &[ClaimValue]) -> RequiredClaim {
+    RequiredClaim { path: path.parse().unwrap(), one_of: one_of.to_vec() }
+}
+
+fn with_rules(rules: TokenRules) -> Provider {
+    Provider { rules, ..provider() }
 }
 
 /// A token that [`provider`] takes, with changes; `null` takes a claim out.
@@ -116,6 +127,124 @@ fn one_audience_of_ours_must_be_named() {
     let any = Provider { audiences: Audiences::Any, ..provider() };
     for audience in [json!(null), json!("x"), json!([])] {
         assert_eq!(check(&any, json!({ "aud": audience })), Ok(()));
+    }
+}
+
+#[test]
+fn all_audiences_must_be_named_where_all_are_asked_for() {
+    let both =
+        Provider { audiences: Audiences::AllOf(vec!["shop".to_owned(), "api".to_owned()]), ..provider() };
+    for audience in [json!(["shop", "api"]), json!(["api", "x", "shop"])] {
+        assert_eq!(check(&both, json!({ "aud": audience })), Ok(()), "{audience}");
+    }
+    for audience in
+        [json!("shop"), json!(["api"]), json!(["api", "api"]), json!("shop api"), json!([]), json!(null)]
+    {
+        assert_eq!(check(&both, json!({ "aud": audience })), Err(PolicyError::WrongAudience), "{audience}");
+    }
+}
+
+#[test]
+fn a_token_is_too_old_beyond_max_age_and_leeway() {
+    let provider = with_rules(TokenRules { max_age: Some(seconds(60)), ..TokenRules::default() });
+    assert_eq!(check(&provider, json!({ "iat": NOW.0 - 90 })), Ok(()));
+    assert_eq!(check(&provider, json!({ "iat": NOW.0 - 91 })), Err(PolicyError::TooOld { age: seconds(91) }));
+    assert_eq!(check(&provider, json!({ "iat": null })), Err(PolicyError::MissingIssuedAt));
+    assert_eq!(check(&provider, json!({ "iat": NOW.0 + 30 })), Ok(()), "clocks may differ");
+    let far = Err(PolicyError::TooOld { age: seconds(u64::try_from(i64::MAX).unwrap()) });
+    assert_eq!(check(&provider, json!({ "iat": i64::MIN })), far);
+}
+
+#[test]
+fn a_lifetime_is_too_long_by_one_second_whatever_the_leeway() {
+    let provider = with_rules(TokenRules { max_lifetime: Some(seconds(300)), ..TokenRules::default() });
+    assert_eq!(check(&provider, json!({ "exp": NOW.0 + 300 })), Ok(()));
+    let long = |lifetime| Err(PolicyError::LifetimeTooLong { lifetime: seconds(lifetime) });
+    assert_eq!(check(&provider, json!({ "exp": NOW.0 + 301 })), long(301));
+    assert_eq!(check(&provider, json!({ "iat": NOW.0 - 1 })), long(301), "not the time that is left");
+    assert_eq!(check(&provider, json!({ "iat": null })), Err(PolicyError::MissingIssuedAt));
+    let endless = check(&provider, json!({ "iat": i64::MIN, "exp": i64::MAX }));
+    assert_eq!(endless, long(u64::try_from(i64::MAX).unwrap()));
+}
+
+#[test]
+fn each_authorized_party_that_a_token_names_must_be_one_of_ours() {
+    let parties = vec!["web".to_owned(), "app".to_owned()];
+    let provider = with_rules(TokenRules { authorized_parties: parties, ..TokenRules::default() });
+    for good in
+        [json!({ "azp": "web" }), json!({ "client_id": "app" }), json!({ "azp": "web", "client_id": "app" })]
+    {
+        assert_eq!(check(&provider, good.clone()), Ok(()), "{good}");
+    }
+    for bad in [
+        json!({}),
+        json!({ "azp": "Web" }),
+        json!({ "azp": ["web"] }),
+        json!({ "azp": "web", "client_id": "other" }),
+        json!({ "azp": "other", "client_id": "web" }),
+        json!({ "azp": 1, "client_id": "web" }),
+        json!({ "client_id": "" }),
+    ] {
+        assert_eq!(check(&provider, bad.clone()), Err(PolicyError::WrongAuthorizedParty), "{bad}");
+    }
+    assert_eq!(check(&self::provider(), json!({ "azp": "other" })), Ok(()), "no rule was set");
+    // Not as absent: `check` above takes a claim of `null` out.
+    let null = members(
+        json!({ "iss": "https://id.example.com", "aud": "api", "exp": NOW.0 + 1, "azp": null, "client_id": "web" }),
+    );
+    let verdict = Policy::new(&provider).check(None, &Claims::from_members(null).unwrap(), NOW);
+    assert_eq!(verdict, Err(PolicyError::WrongAuthorizedParty));
+}
+
+#[test]
+fn a_typ_that_is_asked_for_must_be_there() {
+    let provider = with_rules(TokenRules {
+        typ: ["at+jwt", "application/x-access+jwt"].map(TokenTyp::new).to_vec(),
+        ..TokenRules::default()
+    });
+    let check = |typ| Policy::new(&provider).check(typ, &claims(json!({})), NOW);
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "x-access+jwt"] {
+        assert_eq!(check(Some(typ)), Ok(()), "{typ}");
+    }
+    for typ in [None, Some("JWT"), Some(""), Some("at+jw"), Some("logout+jwt"), Some("text/at+jwt")] {
+        assert_eq!(check(typ), Err(PolicyError::WrongTyp), "{typ:?}");
+    }
+}
+
+#[test]
+fn a_required_claim_has_or_holds_one_of_its_values() {
+    let text = |text: &str| ClaimValue::Text(text.to_owned());
+    let provider = Provider {
+        required_claims: vec![
+            required("owner", &[text("acme"), text("ltd")]),
+            required("email_verified", &[ClaimValue::Bool(true)]),
+        ],
+        ..provider()
+    };
+    let check = |owner: Value, verified: Value| {
+        check(&provider, json!({ "owner": owner, "email_verified": verified }))
+    };
+    for owner in [json!("acme"), json!("ltd"), json!(["x", "ltd"]), json!([1, "acme"])] {
+        assert_eq!(check(owner.clone(), json!(true)), Ok(()), "{owner}");
+    }
+    let wrong = |path: &str| Err(PolicyError::WrongClaimValue { path: path.parse().unwrap() });
+    for owner in [
+        json!("Acme"),
+        json!("acme ltd"),
+        json!([]),
+        json!([["acme"]]),
+        json!({ "acme": 1 }),
+        json!(true),
+        json!(""),
+    ] {
+        assert_eq!(check(owner.clone(), json!(true)), wrong("owner"), "{owner}");
+    }
+    assert_eq!(
+        check(json!(null), json!(true)),
+        Err(PolicyError::MissingClaim { path: "owner".parse().unwrap() })
+    );
+    for verified in [json!(false), json!("true"), json!(1)] {
+        assert_eq!(check(json!("acme"), verified.clone()), wrong("email_verified"), "{verified}");
     }
 }
 

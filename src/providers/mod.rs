@@ -85,6 +85,9 @@ pub enum KeyProblem {
         /// Why.
         source: JwksError,
     },
+    /// The file's own set is none.
+    #[error("{0}")]
+    InlineJwks(JwksError),
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
@@ -232,7 +235,7 @@ impl SharedSource {
                 Some(Self::File(path.clone()))
             }
             config::KeySource::Remote(keys) => Some(Self::Remote((**keys).clone())),
-            config::KeySource::Own | config::KeySource::Secret(_) => None,
+            config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
         }
     }
 }
@@ -266,6 +269,14 @@ fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<
             for skipped in set.skipped() {
                 let kid = skipped.kid.as_ref().map(ShortText::as_str);
                 tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
+            }
+            Ok(Arc::new(set))
+        }
+        config::KeySource::Jwks(set) => {
+            let set = KeySet::from_jwks(set.expose(), Origin::Local).map_err(KeyProblem::InlineJwks)?;
+            for skipped in set.skipped() {
+                let kid = skipped.kid.as_ref().map(ShortText::as_str);
+                tracing::warn!(provider = %provider.name, kid, "skipped a key: {}", skipped.why);
             }
             Ok(Arc::new(set))
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::development::{DEMO_USER, authority_path, password_path};
-use crate::config::{Config, HostPattern, PathPattern, Route, RouteAuth, Tls};
+use crate::config::{AuthMode, Config, HostPattern, PathPattern, Route, RouteAuth, Tls};
 
 /// Writes a line; a string takes every text.
 macro_rules! line {
@@ -59,10 +59,14 @@ fn describe(route: &Route, config: &Config) -> String {
     let methods = if methods.is_empty() { String::new() } else { format!("{} ", methods.join(",")) };
     let auth = match &route.auth {
         RouteAuth::Public => "open to all".to_owned(),
-        RouteAuth::Required { providers } => {
+        RouteAuth::Required { providers, mode } => {
             let names: Vec<&str> =
                 providers.iter().map(|&index| config.providers[index].name.as_str()).collect();
-            format!("needs a token of {}", names.join(" or "))
+            let takes = match mode {
+                AuthMode::Enforce => "needs",
+                AuthMode::Optional => "takes none or",
+            };
+            format!("{takes} a token of {}", names.join(" or "))
         }
     };
     format!("{}: {methods}{host}{path} -> {}, {auth}", route.name, config.upstreams[route.upstream].name)
@@ -105,7 +109,7 @@ fn authority_of(tls: &Tls) -> String {
 fn protected_path(config: &Config) -> Option<String> {
     let own = |index: &usize| matches!(config.providers[*index].keys, crate::config::KeySource::Own);
     let route = config.routes.iter().find(|route| match &route.auth {
-        RouteAuth::Required { providers } => route.host == HostPattern::Any && providers.iter().any(own),
+        RouteAuth::Required { providers, .. } => route.host == HostPattern::Any && providers.iter().any(own),
         RouteAuth::Public => false,
     })?;
     Some(match &route.path {

@@ -76,6 +76,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
             return Poll::Pending;
         }
         match self.activity.phase() {
+            // The windows of an HTTP/2 client that takes nothing are closed, not its socket.
+            Phase::Requests if self.activity.client_stalls() => {
+                self.timeouts.with_label_values(&["stalled"]).inc();
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
             Phase::Requests => return Poll::Pending,
             Phase::Idle => {
                 self.timeouts.with_label_values(&["idle"]).inc();
@@ -175,6 +180,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::Multiplexing;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -194,7 +200,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_ends_quietly_after_its_idle_time() {
-        let (mut io, _client) = connection(&Activity::new(true));
+        let (mut io, _client) = connection(&Activity::new(Multiplexing::OneRequest));
         let start = Instant::now();
         assert_eq!(io.read(&mut [0; 8]).await.expect("an end, no error"), 0);
         assert_eq!(start.elapsed().as_secs(), 75);
@@ -202,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_is_timed_from_its_first_byte_and_answered_408() {
-        let (mut io, mut client) = connection(&Activity::new(true));
+        let (mut io, mut client) = connection(&Activity::new(Multiplexing::OneRequest));
         tokio::time::advance(Duration::from_secs(60)).await;
         client.write_all(b"GET / HT").await.expect("written");
         assert_eq!(io.read(&mut [0; 64]).await.expect("bytes"), 8);
@@ -216,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_open_request_has_no_read_deadline_and_idle_time_counts_from_its_end() {
-        let activity = Activity::new(true);
+        let activity = Activity::new(Multiplexing::OneRequest);
         let (mut io, _client) = connection(&activity);
         let request = activity.begin_request();
         let read = tokio::time::timeout(Duration::from_secs(1000), io.read(&mut [0; 8])).await;
@@ -229,7 +235,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_let_go() {
-        let (mut io, _client) = connection(&Activity::new(true));
+        let (mut io, _client) = connection(&Activity::new(Multiplexing::OneRequest));
         let start = Instant::now();
         let error = io.write_all(&[0; 1000]).await.expect_err("a timeout");
         assert_eq!((error.kind(), start.elapsed().as_secs()), (ErrorKind::TimedOut, 75));

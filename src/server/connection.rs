@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::client_io::ClientIo;
 use super::clock;
 use super::drain::Draining;
-use crate::gateway::{Activity, Client, Deadlines, GatewayBody, Inbound, Worker, handle};
+use crate::gateway::{Activity, Client, Deadlines, GatewayBody, Inbound, Multiplexing, Worker, handle};
 use crate::telemetry::Metrics;
 
 /// What all connections of a worker share.
@@ -67,7 +67,7 @@ pub(super) async fn serve(
 
 async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>, stream: T, client: Client) {
     let limits = shared.worker.limits();
-    let activity = Activity::new(true);
+    let activity = Activity::new(Multiplexing::OneRequest);
     let io = client_io(shared, stream, &activity);
     let service = requests(Rc::clone(shared), client, activity);
     // hyper's own caps stand at twice the file's, so that the gateway answers what is only somewhat too large.
@@ -87,7 +87,7 @@ async fn http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>,
 
 async fn http2<T: AsyncRead + AsyncWrite + Unpin + 'static>(shared: &Rc<Shared>, stream: T, client: Client) {
     let limits = shared.worker.limits();
-    let activity = Activity::new(false);
+    let activity = Activity::new(Multiplexing::Streams);
     let io = client_io(shared, stream, &activity);
     let service = requests(Rc::clone(shared), client, activity);
     let head = u32::try_from(limits.request_head.0 * 2).unwrap_or(u32::MAX);

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
 pub use listeners::BindError;
@@ -163,6 +163,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         metrics: Arc::clone(&metrics),
         control: control.handle().clone(),
     });
+    // From the first request on a stop is an orderly one.
+    let mut stop = control.block_on(async { StopSignals::listen() })?;
     let supervisor = Supervisor::start(&crew, receivers, by_worker(sockets, workers), log.as_ref())?;
 
     let ready = Arc::new(AtomicBool::new(true));
@@ -170,9 +172,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let admin_address = start_admin(&control, admin_socket, &crew, &ready)?;
     banner::print(config, &addresses, admin_address);
 
-    control.block_on(stop_signal())?;
+    control.block_on(stop.next());
     tracing::info!(grace = ?config.server.shutdown_grace, "stopping: requests in flight may end");
-    control.spawn(give_up_at_the_second_signal());
+    control.spawn(give_up_at_the_second_signal(stop));
     ready.store(false, Ordering::Relaxed);
     metrics.ready.set(0);
     supervisor.drain(config.server.shutdown_grace);
@@ -251,20 +253,29 @@ fn start_admin(
 }
 
 /// Whoever asks twice does not want to wait for requests in flight.
-async fn give_up_at_the_second_signal() {
-    if stop_signal().await.is_ok() {
-        tracing::warn!("asked to stop again: closing what is still open");
-        std::process::exit(1);
-    }
+async fn give_up_at_the_second_signal(mut stop: StopSignals) {
+    stop.next().await;
+    tracing::warn!("asked to stop again: closing what is still open");
+    std::process::exit(1);
 }
 
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        // Either is the same wish.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C, which end the process by themselves until somebody listens to them.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Must be called on a runtime.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            // Either is the same wish.
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -159,8 +160,14 @@ impl WorkerThread {
         loop {
             let accepted = tokio::select! {
                 biased;
-                // What the kernel has queued but nobody accepted is closed with the socket.
-                () = self.shared.draining.begun() => return,
+                // What the kernel has queued but nobody accepted is closed with the socket. The supervisor holds that
+                // too: to drop this end alone would leave new clients in a queue that nobody serves.
+                () = self.shared.draining.begun() => {
+                    if let Err(error) = SockRef::from(&socket).shutdown(Shutdown::Both) {
+                        tracing::warn!("can't stop listening: {error}");
+                    }
+                    return;
+                }
                 accepted = socket.accept() => accepted,
             };
             match accepted {

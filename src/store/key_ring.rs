@@ -87,8 +87,9 @@ impl KeyRing {
         }
     }
 
-    /// Makes a key and adds it to the folder, which is made (0700) if it does not exist. Who has the ring open
-    /// does not see it. Returns the file.
+    /// Makes a key and adds it to the folder, which is made (0700) if it does not exist. It is the newest, whatever
+    /// the clock says: by a second, where others were made in this one or later. Who has the ring open does not see
+    /// it. Returns the file.
     ///
     /// # Errors
     /// [`KeyRingError::Generate`], [`KeyRingError::Access`].
@@ -99,7 +100,9 @@ impl KeyRing {
             return Err(KeyRingError::Generate { algorithm, source: SigningError::Failed });
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(access(folder))?;
-        let path = folder.join(format!("{}-{kid}.pem", now.0));
+        let newest = pem_files(folder)?.iter().map(|file| file.made_at).max();
+        let made_at = newest.map_or(now.0, |newest| now.0.max(newest.saturating_add(1)));
+        let path = folder.join(format!("{made_at}-{kid}.pem"));
         // Renamed when whole: a reader of the folder must never see half a key.
         let draft = path.with_extension("draft");
         OpenOptions::new()
@@ -218,10 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn a_new_key_is_the_newest_even_where_the_clock_stood_still_or_went_back() {
+        let (_outer, folder) = folder();
+        for time in [1_700_000_000, 1_700_000_000, 1_600_000_000, 1_800_000_000, 1_800_000_000] {
+            let made = generate(&folder, Algorithm::ES256, time);
+            let ring = open(&folder).unwrap();
+            assert!(made.to_str().unwrap().ends_with(&format!("-{}.pem", ring.signing_key().kid().unwrap())));
+        }
+    }
+
+    #[test]
     fn the_newest_by_name_signs_whatever_the_file_system_says() {
         let (_outer, folder) = folder();
-        let newest = generate(&folder, Algorithm::ES256, 1_700_000_002);
         generate(&folder, Algorithm::ES256, 1_700_000_001);
+        let newest = generate(&folder, Algorithm::ES256, 1_700_000_002);
+        let mut files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let old = files.find(|path| *path != newest).unwrap();
+        fs::write(&old, fs::read(&old).unwrap()).unwrap();
         let ring = open(&folder).unwrap();
         assert_eq!(ring.keys().len(), 2);
         let kid = ring.signing_key().kid().unwrap().to_owned();
@@ -234,8 +250,8 @@ mod tests {
     fn a_key_put_there_by_hand_counts_by_its_time_of_modification() {
         let (_outer, folder) = folder();
         let made = generate(&folder, Algorithm::ES256, 1_700_000_000);
+        generate(&folder, Algorithm::ES256, 1_700_000_001);
         fs::rename(&made, folder.join("by-hand.pem")).unwrap();
-        generate(&folder, Algorithm::ES256, 1_600_000_000);
         let ring = open(&folder).unwrap();
         assert!(made.to_str().unwrap().contains(ring.signing_key().kid().unwrap()));
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_yaml::{Mapping, Value};
-use tollgate::base::Algorithm;
+use tollgate::base::{Algorithm, ReasonCode};
 use tollgate::config::{self, Config, MistakeKind, Mistakes};
 
 use super::{Block, blocks, code, page, root, table_rows};
@@ -276,6 +276,18 @@ fn every_algorithm_is_named() {
     let line = page.lines().find(|line| line.starts_with(&format!("| `{}`", row.path))).unwrap();
     for algorithm in Algorithm::ALL {
         assert!(line.contains(algorithm.name()), "{algorithm}");
+    }
+}
+
+#[test]
+fn every_reason_of_the_page_is_one() {
+    let words: Vec<&str> = ReasonCode::ALL.iter().map(|reason| reason.as_str()).collect();
+    let page = page(PAGE);
+    let rows = table_rows(&page, "reason");
+    let named: Vec<&str> = rows.iter().flat_map(|cells| code(&cells[0])).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for word in named {
+        assert!(words.contains(&word), "{word}");
     }
 }
 

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers below belong to the tests")]
 
+mod commands;
 mod configuration;
 mod django;
+mod security;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The running program as the recorded site: profile A's settings, its users, and its protected view as a route.
 
 use std::future::IntoFuture as _;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argon2::password_hash::PasswordHasher;
@@ -24,8 +24,8 @@ const DATABASE: &str = "data/tollgate.db";
 /// Which gateway a case is played against.
 #[derive(Default)]
 pub(crate) struct Gateways {
-    /// For all cases that change neither users nor lifetimes: it ends with the last of them.
-    shared: Mutex<Weak<Tollgate>>,
+    /// For all cases that change neither users nor lifetimes. It ends with this value.
+    shared: Mutex<Option<Arc<Tollgate>>>,
 }
 
 /// A request, its fields spelled as the case spells them.
@@ -54,11 +54,8 @@ impl Gateways {
             Arc::new(runtime.block_on(start(golden, case.lifetimes)))
         } else {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.upgrade().unwrap_or_else(|| {
-                let gateway = Arc::new(runtime.block_on(start(golden, None)));
-                *shared = Arc::downgrade(&gateway);
-                gateway
-            })
+            let start = || Arc::new(runtime.block_on(start(golden, None)));
+            Arc::clone(shared.get_or_insert_with(start))
         };
         Wire { runtime, gateway, protocol, connection: None }
     }
@@ -167,11 +164,6 @@ impl Wire {
         response
     }
 
-    /// The program's time, as a duration since 1970.
-    pub(crate) fn now(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).expect("a time of our age")
-    }
-
     /// Lets time pass: what is waited for is the expiry of a token.
     pub(crate) fn wait(&self, duration: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(duration).await });
@@ -205,6 +197,12 @@ impl Wire {
             }
         })
     }
+}
+
+/// The program's time, as a duration since 1970.
+#[expect(clippy::disallowed_methods, reason = "expiries are waited for to less than a second")]
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time of our age")
 }
 
 impl Sent {

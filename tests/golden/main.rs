@@ -14,7 +14,7 @@ mod replay;
 mod support;
 mod tokens;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -47,9 +47,24 @@ fn main() -> ExitCode {
     let gateways = Arc::new(Gateways::default());
     let cases = || golden.cases.iter().filter(|case| case.profiles.contains('A'));
     let names: HashSet<_> = cases().map(|case| case.name.clone()).collect();
-    let mut trials: Vec<_> = cases().map(|case| trial(&golden, &gateways, case, Protocol::Http1)).collect();
     let over_http2 = cases().filter(|case| OVER_HTTP2.contains(&case.name.as_str()));
-    trials.extend(over_http2.map(|case| trial(&golden, &gateways, case, Protocol::Http2)));
+    let played =
+        cases().map(|case| (case, Protocol::Http1)).chain(over_http2.map(|case| (case, Protocol::Http2)));
+    let played = played.filter(|(case, _)| elsewhere::reason(&case.name).is_none());
+    let played = played.map(|(case, protocol)| Played {
+        golden: Arc::clone(&golden),
+        gateways: Arc::clone(&gateways),
+        case: case.clone(),
+        protocol,
+    });
+    let played: Vec<Played> = played.collect();
+    // Whoever runs each trial in a process of its own would start a gateway for each case.
+    let is_alone = std::env::var_os("NEXTEST").is_some();
+    let mut trials = if is_alone { in_groups(played) } else { one_by_one(played) };
+    trials.extend(cases().filter_map(|case| {
+        let reason = elsewhere::reason(&case.name)?;
+        Some(Trial::test(&case.name, || Ok(())).with_kind(reason).with_ignored_flag(true))
+    }));
     trials.push(Trial::test("cases_that_are_listed_by_name_exist", move || {
         let ignored = elsewhere::REASONS.iter().flat_map(|(_, names)| *names);
         let different = elsewhere::ANOTHER_ANSWER.iter().flat_map(|(_, _, names)| *names);
@@ -58,20 +73,58 @@ fn main() -> ExitCode {
             Some(unknown) => Err(format!("{unknown} is listed and no case of profile A").into()),
         }
     }));
+    // So that the last case ends what it shares with the others.
+    drop(gateways);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(golden: &Arc<Golden>, gateways: &Arc<Gateways>, case: &Case, protocol: Protocol) -> Trial {
-    let (golden, gateways, case) = (Arc::clone(golden), Arc::clone(gateways), case.clone());
-    let name = match protocol {
-        Protocol::Http1 => case.name.clone(),
-        Protocol::Http2 => format!("{} over HTTP/2", case.name),
-    };
-    if let Some(reason) = elsewhere::reason(&case.name) {
-        return Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
+/// One case over one protocol.
+struct Played {
+    golden: Arc<Golden>,
+    gateways: Arc<Gateways>,
+    case: Case,
+    protocol: Protocol,
+}
+
+impl Played {
+    fn name(&self) -> String {
+        match self.protocol {
+            Protocol::Http1 => self.case.name.clone(),
+            Protocol::Http2 => format!("{} over HTTP/2", self.case.name),
+        }
     }
-    Trial::test(name, move || {
-        let wire = gateways.wire(&golden, &case, protocol);
-        Replay::new(wire, golden.test_keys.clone()).run(case).map_err(Into::into)
-    })
+
+    fn play(self) -> Result<(), String> {
+        let wire = self.gateways.wire(&self.golden, &self.case, self.protocol);
+        Replay::new(wire, self.golden.test_keys.clone()).run(self.case)
+    }
+}
+
+fn one_by_one(played: Vec<Played>) -> Vec<Trial> {
+    played
+        .into_iter()
+        .map(|played| Trial::test(played.name(), || played.play().map_err(Into::into)))
+        .collect()
+}
+
+/// One trial for all cases whose names begin with the same word, but for those that mostly wait. It names each case
+/// that fails.
+fn in_groups(played: Vec<Played>) -> Vec<Trial> {
+    let mut groups: BTreeMap<String, Vec<Played>> = BTreeMap::new();
+    for played in played {
+        let word = played.case.name.split('.').next().unwrap_or_default().to_owned();
+        let group = if played.case.lifetimes.is_some() { played.name() } else { word };
+        groups.entry(group).or_default().push(played);
+    }
+    let trial = |(group, played): (String, Vec<Played>)| {
+        Trial::test(group, || {
+            let failed = played.into_iter().filter_map(|played| {
+                let name = played.name();
+                played.play().err().map(|error| format!("{name}: {error}"))
+            });
+            let failed: Vec<String> = failed.collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+        })
+    };
+    groups.into_iter().map(trial).collect()
 }

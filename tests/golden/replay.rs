@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::case::{self, Case, Step, TestKeys, TokenSpec};
 use crate::elsewhere;
-use crate::gateway::{PROTECTED, Sent, Wire};
+use crate::gateway::{PROTECTED, Sent, Wire, now};
 use crate::tokens;
 
 /// How far the two clocks may be apart, in seconds.
@@ -88,7 +88,7 @@ impl Replay {
                 let token = self.text(&wait_until_expired);
                 let exp = tokens::take_apart(&token, &self.keys)?.claims["exp"].as_u64().expect("exp");
                 let until = Duration::from_secs(exp) + Duration::from_millis(200);
-                self.wire.wait(until.saturating_sub(self.wire.now()));
+                self.wire.wait(until.saturating_sub(now()));
                 Ok(())
             }
         }
@@ -172,7 +172,7 @@ impl Replay {
             (Value::String(text), Value::String(_)) if text == "<any text>" => Ok(()),
             (Value::String(text), Value::String(found)) if *found == self.filled_text(text) => Ok(()),
             (Value::Object(expected), _) if is_directive(expected, "$now") => {
-                let wanted = self.now_plus(&expected["$now"]);
+                let wanted = now_plus(&expected["$now"]);
                 match found.as_i64() {
                     Some(second) if (second - wanted).abs() <= CLOCK_TOLERANCE => Ok(()),
                     _ => differ(),
@@ -221,11 +221,6 @@ impl Replay {
         }
     }
 
-    fn now_plus(&self, seconds: &Value) -> i64 {
-        let now = i64::try_from(self.wire.now().as_secs()).expect("a time of our age");
-        now + seconds.as_i64().expect("seconds")
-    }
-
     /// The text of a placeholder; a token that a case defines is made at its first mention.
     fn text(&mut self, placeholder: &str) -> String {
         if let Some(text) = self.texts.get(placeholder) {
@@ -247,7 +242,7 @@ impl Replay {
             Some(token) => tokens::spoil(token, &spec),
             None => {
                 let jti = Uuid::new_v4().simple().to_string();
-                tokens::make(&spec, &self.keys, &jti, self.wire.now())
+                tokens::make(&spec, &self.keys, &jti, now())
             }
         }
     }
@@ -256,7 +251,7 @@ impl Replay {
         match value {
             Value::String(text) => Value::String(self.filled_text(text)),
             Value::Array(list) => list.iter().map(|value| self.filled(value)).collect(),
-            Value::Object(members) if is_directive(members, "$now") => json!(self.now_plus(&members["$now"])),
+            Value::Object(members) if is_directive(members, "$now") => json!(now_plus(&members["$now"])),
             Value::Object(members) if is_directive(members, "$jti") => {
                 let number = members["$jti"].as_u64().expect("a number of a jti");
                 let fresh = || Uuid::new_v4().simple().to_string();
@@ -275,6 +270,11 @@ impl Replay {
         let filled = self.text(&format!("<{name}>"));
         format!("{before}{filled}{}", self.filled_text(after))
     }
+}
+
+fn now_plus(seconds: &Value) -> i64 {
+    let now = i64::try_from(now().as_secs()).expect("a time of our age");
+    now + seconds.as_i64().expect("seconds")
 }
 
 /// A text or a number as text.

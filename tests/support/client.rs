@@ -374,6 +374,15 @@ impl RawConnection {
         String::from_utf8(head).unwrap()
     }
 
+    /// Writes bytes; `false` once the server takes no more.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let writing = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        within("the server to take bytes", writing).await.is_ok()
+    }
+
     /// All that comes until the server closes.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

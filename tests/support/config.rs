@@ -171,6 +171,13 @@ impl Home {
         file.write_all(content.as_ref()).unwrap();
     }
 
+    /// Issues a certificate for these names, and writes it with its key: `certs/NAME.pem` and `certs/NAME.key`.
+    pub fn certificate(&self, name: &str, names: &[&str]) {
+        let issued = self.authority.issue(names);
+        self.write(format!("certs/{name}.pem"), issued.certificate);
+        self.write(format!("certs/{name}.key"), issued.key);
+    }
+
     /// The program itself, to be run in the folder.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
@@ -219,5 +226,5 @@ impl From<Config> for Home {
 fn count_listeners(text: &str) -> usize {
     let file: Value = serde_yaml::from_str(text).unwrap_or_default();
     let of_server = file["server"]["listeners"].as_array().map_or(0, Vec::len);
-    of_server + usize::from(!file["admin"].is_null())
+    of_server + usize::from(file["admin"].is_object())
 }

@@ -47,7 +47,7 @@ pub use metrics::Metrics;
 pub use process::{Finished, Process};
 pub use servers::{server_missing, trial};
 pub use tls::Authority;
-pub use tollgate::{Tollgate, holds_token, listening};
+pub use tollgate::{Handshake, Tollgate, holds_token, listening};
 pub use upstream::{Reply, Step, Upstream};
 
 /// The value that a test gives to each identity header that a client makes up. An upstream that sees it, under

@@ -89,6 +89,22 @@ impl Process {
         assert!(status.success(), "no signal {signal} to {}", self.name);
     }
 
+    /// Stops the program where it stands, and returns once it does.
+    pub async fn freeze(&self) {
+        self.signal("STOP");
+        within(&format!("{} to stand still", self.name), async {
+            loop {
+                let pid = self.child.id().to_string();
+                let state = Command::new("ps").args(["-o", "state=", "-p", &pid]).output().unwrap().stdout;
+                if state.trim_ascii().starts_with(b"T") {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Waits for the end of the program, which somebody else must bring about.
     pub async fn finish(mut self) -> Finished {
         self.find("the end", |_| None::<()>).await;

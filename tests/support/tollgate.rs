@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
+use rustls::pki_types::ServerName;
+use rustls::{ProtocolVersion, SupportedProtocolVersion};
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::config::Home;
 use super::process::{Finished, Process};
@@ -27,6 +31,17 @@ pub struct Listening {
     pub what: String,
 }
 
+/// What a TLS handshake agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// The version.
+    pub version: ProtocolVersion,
+    /// The protocol, by ALPN.
+    pub alpn: Option<String>,
+    /// The server's own certificate, DER.
+    pub certificate: Vec<u8>,
+}
+
 impl Tollgate {
     /// Starts a gateway and waits until all its listeners listen.
     pub async fn start(home: impl Into<Home>) -> Self {
@@ -41,17 +56,18 @@ impl Tollgate {
     /// As [`Tollgate::start`], where the program may also end by itself instead.
     pub async fn try_start(home: impl Into<Home>) -> Result<Self, Finished> {
         let home = home.into();
-        let mut command = home.command(["run", "--config", "gateway.yaml"]);
-        let process = Process::start("tollgate", &mut command, "KILL");
-        let listening = process
-            .find("its listeners", |lines| {
-                let listening: Vec<Listening> = lines.iter().filter_map(|line| listening(line)).collect();
-                (listening.len() == home.listeners).then_some(listening)
-            })
-            .await;
-        match listening {
-            Some(listening) => Ok(Self { home, process: Some(process), listening }),
-            None => Err(process.finish().await),
+        let (process, listening) = launch(&home).await?;
+        Ok(Self { home, process: Some(process), listening })
+    }
+
+    /// Ends it by a signal and starts it again in the same folder, where ports may be others than before.
+    pub async fn restart(&mut self, signal: &str) {
+        let process = self.process.take().expect("it runs until it is stopped");
+        process.signal(signal);
+        assert_clean(&process.finish().await.lines);
+        match launch(&self.home).await {
+            Ok((process, listening)) => (self.process, self.listening) = (Some(process), listening),
+            Err(finished) => panic!("the gateway does not start again:\n{}", finished.lines.join("\n")),
         }
     }
 
@@ -67,6 +83,23 @@ impl Tollgate {
     /// Sends SIGTERM and lets the gateway drain; [`Tollgate::finish`] waits for the end.
     pub fn terminate(&self) {
         self.process().signal("TERM");
+    }
+
+    /// Sends any signal, such as `INT`.
+    pub fn signal(&self, signal: &str) {
+        self.process().signal(signal);
+    }
+
+    /// Stops the process where it stands, so that several things are there at once when it goes on ([`thaw`]).
+    ///
+    /// [`thaw`]: Tollgate::thaw
+    pub async fn freeze(&self) {
+        self.process().freeze().await;
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.process().signal("CONT");
     }
 
     /// Waits for the end, which a signal must have begun.
@@ -122,9 +155,42 @@ impl Tollgate {
         self.client(Protocol::Http1).raw().await
     }
 
+    /// Shakes hands as a client that asks for the server `name`, speaks these versions and offers these protocols.
+    ///
+    /// # Errors
+    /// Where the server refuses, or shows a certificate that is not good for the name.
+    pub async fn handshake(
+        &self,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> std::io::Result<Handshake> {
+        let config = self.home.authority.client_of(versions, alpn);
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let stream = within("a TLS handshake", async {
+            let stream = TcpStream::connect(self.address()).await?;
+            TlsConnector::from(config).connect(name, stream).await
+        })
+        .await?;
+        let session = stream.get_ref().1;
+        Ok(Handshake {
+            version: session.protocol_version().unwrap(),
+            alpn: session.alpn_protocol().map(|protocol| String::from_utf8(protocol.to_vec()).unwrap()),
+            certificate: session.peer_certificates().unwrap()[0].to_vec(),
+        })
+    }
+
     /// All lines printed so far.
     pub fn lines(&self) -> Vec<String> {
         self.process().lines()
+    }
+
+    /// Waits until the lines printed so far fit, and returns them.
+    pub async fn lines_until(&self, what: &str, fits: impl Fn(&[String]) -> bool) -> Vec<String> {
+        self.process()
+            .find(what, |lines| fits(lines).then(|| lines.to_vec()))
+            .await
+            .unwrap_or_else(|| panic!("the gateway ended without {what}"))
     }
 
     /// All JSON lines printed so far.
@@ -180,6 +246,22 @@ impl Drop for Tollgate {
             drop(process);
             assert_clean(&lines);
         }
+    }
+}
+
+/// Starts the program and waits for its listeners, or for its end.
+async fn launch(home: &Home) -> Result<(Process, Vec<Listening>), Finished> {
+    let mut command = home.command(["run", "--config", "gateway.yaml"]);
+    let process = Process::start("tollgate", &mut command, "KILL");
+    let listening = process
+        .find("its listeners", |lines| {
+            let listening: Vec<Listening> = lines.iter().filter_map(|line| listening(line)).collect();
+            (listening.len() == home.listeners).then_some(listening)
+        })
+        .await;
+    match listening {
+        Some(listening) => Ok((process, listening)),
+        None => Err(process.finish().await),
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tollgate::base::{Algorithm, ProviderName, UnixTime};
-use tollgate::config::{Audiences, IssuerRule, KeySource, Provider};
+use tollgate::config::{Audiences, IssuerRule, KeySource, Provider, TokenRules};
 use tollgate::jwt::{Key, Limits, Origin, ParseError, Policy, PolicyError, parse, thumbprint, verify};
 
 use crate::{all, key_set, list, text, vectors};
@@ -121,6 +121,7 @@ fn lenient_policy() -> Policy {
         leeway: std::time::Duration::ZERO,
         required_claims: Vec::new(),
         token_type: None,
+        rules: TokenRules::default(),
     })
 }
 
