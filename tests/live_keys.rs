@@ -575,3 +575,35 @@ async fn a_restart_while_the_server_is_down_still_serves() {
     let gate = Tollgate::start(file(&url, often())).await;
     assert_eq!(gate.get("/").bearer(&token).await.status, 503);
 }
+
+#[tokio::test]
+async fn a_provider_whose_clock_differs_is_told_of_once() {
+    let (app, idp) = (Upstream::echo().await, idp("id"));
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(120));
+    let server = KeyServer::start(key_set(&[&idp]).field("Date", &date)).await;
+    let gate = Tollgate::start(one_provider(&idp, &server.url(), often(), &app)).await;
+    until_fetched(&gate, "idp", "ok", 3.0).await;
+    let ahead = gate.metrics().await.sum("tollgate_provider_clock_skew_seconds", &[("provider", "idp")]);
+    assert!((80.0..=120.0).contains(&ahead), "{ahead}");
+    assert_eq!(gate.lines().iter().filter(|line| line.contains("clock differs")).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspection_fetches_keys_and_keeps_none() {
+    let (app, idp) = (Upstream::echo().await, idp("id"));
+    let server = KeyServer::with(&[&idp]).await;
+    let home = one_provider(&idp, &server.url(), rarely(), &app).write();
+    let inspect = |token: String| {
+        let output = home.command(["token", "inspect", "--config", "gateway.yaml", &token]).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (good, bad) = (idp.sign(claims("ada")), another_key(&idp).sign(claims("ada")));
+    let (taken, shown) = tokio::task::block_in_place(|| inspect(good.clone()));
+    assert!(taken && shown.contains("provider idp: accepted"), "{shown}");
+    let (taken, shown) = tokio::task::block_in_place(|| inspect(bad));
+    assert!(!taken && shown.contains("unknown_key"), "{shown}");
+    assert!(!home.path("data").exists(), "nothing was kept");
+    server.answer(Reply::new(500, ""));
+    let (taken, shown) = tokio::task::block_in_place(|| inspect(good));
+    assert!(!taken && shown.contains("keys_unavailable"), "{shown}");
+}

@@ -10,13 +10,17 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, issuer, read, runtime};
-use crate::base::{UnixTime, parse_duration};
+use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
-use crate::providers::{self, Provider};
+use crate::providers::{self, Fetching, Provider};
 use crate::server::clock;
 use crate::store::{Missing, Sqlite, Store};
+use crate::telemetry::Metrics;
+
+/// How long an inspection waits for keys that are fetched.
+const LONGEST_FETCHES: Duration = Duration::from_secs(10);
 
 /// Make tokens and look into them.
 #[derive(Debug, Subcommand)]
@@ -145,7 +149,19 @@ fn inspect(config: &Config, token: Option<String>) -> Result<(), Failure> {
         println!("{}", lifetime(expiry, now));
     }
     let mut taken = false;
-    for provider in load_providers(config, now)? {
+    let providers = load_providers(config, now)?;
+    // Dropped with its tasks at the end.
+    let runtime = runtime()?;
+    let fetching = Fetching {
+        control: runtime.handle().clone(),
+        metrics: Arc::new(Metrics::new()),
+        // Whoever runs this command need not be who runs the gateway: its files are left alone.
+        state_directory: None,
+        clock: clock::now,
+    };
+    providers::start_fetching(&providers, &fetching);
+    runtime.block_on(providers::first_fetches(&providers, LONGEST_FETCHES));
+    for provider in providers {
         let verdict = judge(&provider, &token, now);
         taken |= verdict.is_ok();
         match verdict {
@@ -185,6 +201,9 @@ fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, 
 }
 
 fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+    if !provider.has_keys_at(now) {
+        return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
+    }
     provider.verify(token).map_err(|error| format!("{}: {error}", error.reason()))?;
     provider.check(token.typ(), token.claims(), now).map_err(|error| format!("{}: {error}", error.reason()))
 }

@@ -36,8 +36,8 @@ pub struct Fetching {
     pub control: Handle,
     /// Where fetches are counted.
     pub metrics: Arc<Metrics>,
-    /// Where the last good keys are kept, below it.
-    pub state_directory: PathBuf,
+    /// Where the last good keys are kept, below it; `None`: none are kept, nor looked for.
+    pub state_directory: Option<PathBuf>,
     /// The present second.
     pub clock: fn() -> UnixTime,
 }
@@ -119,6 +119,8 @@ struct Fetched {
     keys: Option<(KeySet, Bytes)>,
     etag: Option<HeaderValue>,
     max_age: Option<Duration>,
+    /// The server's clock when it answered, and ours.
+    clocks: Option<(UnixTime, UnixTime)>,
 }
 
 struct Fetcher {
@@ -126,7 +128,7 @@ struct Fetcher {
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
     control: Handle,
-    kept: KeptKeys,
+    kept: Option<KeptKeys>,
     /// The set that is in use, as it was sent.
     current: Option<KeptSet>,
     /// Of that set.
@@ -137,6 +139,8 @@ struct Fetcher {
     told_stale: bool,
     /// It was said that they can't be kept.
     told_unkept: bool,
+    /// It was said that the server's clock differs.
+    told_skew: bool,
 }
 
 impl Fetcher {
@@ -148,7 +152,8 @@ impl Fetcher {
             IssuerRule::Any => "any",
         };
         let longest = remote.keys.fetch.max_body.0;
-        let kept = KeptKeys::new(&state_directory, &remote.name, issuer, &remote.keys.location, longest);
+        let kept = state_directory
+            .map(|state| KeptKeys::new(&state, &remote.name, issuer, &remote.keys.location, longest));
         let fetcher = Self {
             source,
             metrics,
@@ -160,6 +165,7 @@ impl Fetcher {
             failures: 0,
             told_stale: false,
             told_unkept: false,
+            told_skew: false,
         };
         fetcher.gauge(None);
         fetcher
@@ -204,17 +210,19 @@ impl Fetcher {
             Content::Unchanged => None,
             Content::New(text) => Some((read(&text)?, text)),
         };
-        Ok(Fetched { url, keys, etag: answer.etag, max_age: answer.max_age })
+        let clocks = answer.date.map(|date| (date, (self.clock)()));
+        Ok(Fetched { url, keys, etag: answer.etag, max_age: answer.max_age, clocks })
     }
 
     /// Those of an earlier run, where there are some that still count.
     fn use_kept_keys(&mut self) {
         let (name, now) = (self.remote().name.clone(), (self.clock)());
-        let kept = match self.kept.read(now) {
+        let Some(file) = &self.kept else { return };
+        let kept = match file.read(now) {
             Ok(None) => return,
             Ok(Some(kept)) => kept,
             Err(error) => {
-                let file = self.kept.path().display();
+                let file = file.path().display();
                 tracing::warn!(provider = %name, %file, "the keys of an earlier run are not used: {error}");
                 return;
             }
@@ -241,12 +249,13 @@ impl Fetcher {
     /// Keeps a set for the next run. It must be done before the set is in use: a crash in between must not bring back
     /// what the provider has withdrawn.
     async fn keep(&mut self, set: &KeptSet) {
-        let (kept, set) = (self.kept.clone(), set.clone());
+        let Some(file) = self.kept.clone() else { return };
+        let (kept, set) = (file.clone(), set.clone());
         let written = self.control.spawn_blocking(move || kept.replace(&set)).await;
         match written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
             Ok(()) => self.told_unkept = false,
             Err(error) if !self.told_unkept => {
-                let file = self.kept.path().display();
+                let file = file.path().display();
                 tracing::warn!(provider = %self.remote().name, %file, "can't keep keys for a restart: {error}");
                 self.told_unkept = true;
             }
@@ -261,6 +270,9 @@ impl Fetcher {
         let now = (self.clock)();
         let until = good_until(now, refresh.stale_if_error);
         let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
+        if let Some((theirs, ours)) = fetched.clocks {
+            self.compare_clocks(theirs, ours);
+        }
         let (keys, text) = fetched.keys.unzip();
         let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
         if let Some(text) = text {
@@ -289,6 +301,22 @@ impl Fetcher {
         }
         (self.failures, self.told_stale) = (0, false);
         (brought_new_key, after_success(&refresh, fetched.max_age, chance()))
+    }
+
+    /// A provider whose clock is ahead issues tokens that are not valid yet, one whose clock is behind such as expire too
+    /// soon. The leeway forgives it up to a point, of which this warns before it is reached.
+    fn compare_clocks(&mut self, theirs: UnixTime, ours: UnixTime) {
+        let remote = self.remote();
+        let (name, leeway) = (remote.name.clone(), remote.leeway);
+        let ahead = theirs.0.saturating_sub(ours.0);
+        self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(ahead);
+        let differs = is_skewed(ahead, leeway);
+        if differs && !self.told_skew {
+            tracing::warn!(provider = %name, seconds_ahead = ahead, ?leeway, "the provider's clock differs from ours");
+        } else if !differs && self.told_skew {
+            tracing::info!(provider = %name, seconds_ahead = ahead, "the provider's clock agrees with ours again");
+        }
+        self.told_skew = differs;
     }
 
     /// Leaves the keys as they are. Tells how long to rest.
@@ -339,6 +367,11 @@ impl Fetcher {
     }
 }
 
+/// Whether clocks differ by more than half of what is forgiven; but a second or two may be the network's.
+fn is_skewed(ahead: i64, leeway: Duration) -> bool {
+    Duration::from_secs(ahead.unsigned_abs()) > (leeway / 2).max(Duration::from_secs(2))
+}
+
 /// A key set with at least one key that can be used.
 fn read(text: &[u8]) -> Result<KeySet, FetchFailure> {
     let set = KeySet::from_jwks(text, Origin::Fetched)?;
@@ -354,4 +387,20 @@ fn chance() -> f64 {
     // Without randomness they stay in step, and nothing worse.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     f64::from(byte[0]) / 255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skew_is_told_before_the_leeway_is_used_up() {
+        let leeway = Duration::from_secs(30);
+        for (ahead, told) in
+            [(0, false), (15, false), (-15, false), (16, true), (-16, true), (i64::MIN, true)]
+        {
+            assert_eq!(is_skewed(ahead, leeway), told, "{ahead}");
+        }
+        assert!(!is_skewed(2, Duration::ZERO) && is_skewed(3, Duration::ZERO));
+    }
 }

@@ -22,6 +22,8 @@ pub(super) struct Remote {
     pub(super) name: ProviderName,
     /// What that provider says of its issuer.
     pub(super) issuer: config::IssuerRule,
+    /// How far it lets clocks differ.
+    pub(super) leeway: Duration,
     pub(super) keys: config::RemoteKeys,
     pub(super) client: Client,
     pub(super) demand: Demand,
@@ -41,6 +43,7 @@ impl Remote {
         Ok(Self {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),
+            leeway: provider.leeway,
             keys: keys.clone(),
             client: Client::new(options)?,
             demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown),

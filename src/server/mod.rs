@@ -142,7 +142,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let fetching = Fetching {
         control: control.handle().clone(),
         metrics: Arc::clone(&metrics),
-        state_directory: config.state_directory.clone(),
+        state_directory: Some(config.state_directory.clone()),
         clock: clock::now,
     };
     providers::start_fetching(&prepared.providers, &fetching);

@@ -36,6 +36,9 @@ pub struct Metrics {
     pub keys_usable: IntGaugeVec,
     /// `tollgate_keys_skipped{provider}`: keys of the set that can't be used.
     pub keys_skipped: IntGaugeVec,
+    /// `tollgate_provider_clock_skew_seconds{provider}`: how far the clock of the server that its keys come from is ahead
+    /// of ours.
+    pub clock_skew: IntGaugeVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
@@ -121,6 +124,11 @@ impl Metrics {
             ),
             keys_usable: family.gauges("keys_usable", "Fetched keys that verify tokens.", &["provider"]),
             keys_skipped: family.gauges("keys_skipped", "Fetched keys that can't be used.", &["provider"]),
+            clock_skew: family.gauges(
+                "provider_clock_skew_seconds",
+                "How far the clock of a provider's key server is ahead of ours.",
+                &["provider"],
+            ),
             token_endpoints: family.counters(
                 "token_endpoint_requests_total",
                 "Requests to the token endpoints by outcome.",

@@ -197,6 +197,9 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn date(headers: &HeaderMap) -> Option<UnixTime> {
+    if headers.contains_key(AGE) {
+        return None;
+    }
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since_epoch.as_secs()).ok().map(UnixTime)

@@ -56,7 +56,7 @@ pub struct Answer {
     pub etag: Option<HeaderValue>,
     /// How long the server says that the answer is fresh; zero where it must not be kept.
     pub max_age: Option<Duration>,
-    /// The server's clock.
+    /// The server's clock; not of an answer that a cache kept.
     pub date: Option<UnixTime>,
 }
 
