@@ -516,6 +516,55 @@ mod deny_by_default {
         }
     }
 
+    /// What each of the issuer's places answers to whoever shows nothing, by POST and by GET.
+    const ISSUER: [(&str, &str, u16, u16); 5] = [
+        ("obtain", "/api/token/", 400, 405),
+        ("refresh", "/api/token/refresh/", 400, 405),
+        ("verify", "/api/token/verify/", 400, 405),
+        ("blacklist", "/api/token/blacklist/", 400, 405),
+        ("jwks", "/.well-known/jwks.json", 405, 200),
+    ];
+
+    #[tokio::test]
+    async fn the_issuers_places_give_nothing_to_whoever_shows_nothing() {
+        let app = Upstream::echo().await;
+        let home = config().issuer().route("/*", "local", &app).write();
+        home.generate_key();
+        home.add_user("ada", "a-password-of-no-use");
+        let gate = Tollgate::start(home).await;
+
+        // What the gateway says it serves is the full list.
+        let printed = |lines: &[String]| -> BTreeSet<String> {
+            lines.iter().filter_map(|line| line.strip_prefix("endpoint ")).map(ToOwned::to_owned).collect()
+        };
+        let lines =
+            gate.lines_until("its routes", |lines| lines.iter().any(|line| line.starts_with("route "))).await;
+        let listed: BTreeSet<String> =
+            ISSUER.iter().map(|(name, path, _, _)| format!("{name}: {path}")).collect();
+        assert_eq!(printed(&lines), listed, "an endpoint is missing from the list of this test");
+
+        for (name, path, post, get) in ISSUER {
+            for protocol in BOTH {
+                let client = gate.client(protocol);
+                for body in
+                    [json!({}), json!({ "username": "ada", "password": "", "refresh": "", "token": "" })]
+                {
+                    let answer = client.post(path).header("x-user-id", FORGED).json(body).await;
+                    assert_eq!(answer.status.as_u16(), post, "{name}");
+                    assert!(!answer.text().contains("eyJ"), "{name}: {}", answer.text());
+                }
+                let answer = client.get(path).await;
+                assert_eq!(answer.status.as_u16(), get, "{name}");
+                assert!(
+                    !answer.text().contains("eyJ") && !answer.text().contains("\"d\""),
+                    "{}",
+                    answer.text()
+                );
+            }
+        }
+        assert_eq!(app.requests_seen(), 0);
+    }
+
     #[tokio::test]
     async fn a_route_that_does_not_say_who_may_pass_is_an_error_of_the_file() {
         let app = Upstream::echo().await;

@@ -17,7 +17,7 @@ const LIFETIME: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
-pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// Claims that the issuer sets itself: a user's data must not replace them (RFC 7519, section 4.1, and
 /// SimpleJWT's own).

@@ -33,6 +33,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use issuer::JWKS_PATH;
 pub use mistake::{Mistake, MistakeKind, Mistakes};
 pub use model::*;
 pub use token_typ::TokenTyp;

@@ -18,11 +18,11 @@ use super::inbound::CleanRequest;
 use super::journey::Journey;
 use super::worker::Worker;
 use crate::base::UnixTime;
+use crate::config::JWKS_PATH;
 use crate::http::Refusal;
 use crate::issuer::{Endpoint, Issuer};
 use crate::upstream::ClientBody;
 
-const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// No honest request to a token endpoint is larger.
 const TOKEN_REQUEST_BODY: u64 = 64 * 1024;
 /// Longer than the issuer's own deadlines: it ends a wait only where those failed.

@@ -36,12 +36,7 @@ impl Endpoint {
     /// Its name for log and metric.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self.action {
-            Action::Obtain => "obtain",
-            Action::Refresh => "refresh",
-            Action::Verify => "verify",
-            Action::Blacklist => "blacklist",
-        }
+        self.action.as_str()
     }
 
     /// Exact; only where the configured path ends in a slash, the same without it is known too.
@@ -59,9 +54,23 @@ impl Endpoint {
 }
 
 impl Action {
-    const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
 
-    pub(super) fn path(self, paths: &TokenPaths) -> &str {
+    /// Its name for log and metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Obtain => "obtain",
+            Self::Refresh => "refresh",
+            Self::Verify => "verify",
+            Self::Blacklist => "blacklist",
+        }
+    }
+
+    /// Where the file puts it.
+    #[must_use]
+    pub fn path(self, paths: &TokenPaths) -> &str {
         match self {
             Self::Obtain => &paths.obtain,
             Self::Refresh => &paths.refresh,

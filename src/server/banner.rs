@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::development::{DEMO_USER, authority_path, password_path};
-use crate::config::{AuthMode, Config, HostPattern, PathPattern, Route, RouteAuth, Tls};
+use crate::config::{AuthMode, Config, HostPattern, JWKS_PATH, PathPattern, Route, RouteAuth, Tls};
+use crate::issuer::Action;
 
 /// Writes a line; a string takes every text.
 macro_rules! line {
@@ -35,6 +36,12 @@ fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) 
     }
     if let Some(address) = admin {
         line!(text, "listening on http://{address} (admin)");
+    }
+    if let Some(issuer) = &config.issuer {
+        for action in Action::ALL {
+            line!(text, "endpoint {}: {}", action.as_str(), action.path(&issuer.paths));
+        }
+        line!(text, "endpoint jwks: {JWKS_PATH}");
     }
     for route in &config.routes {
         line!(text, "route {}", describe(route, config));
