@@ -118,20 +118,24 @@ fn header(token: &str) -> Value {
 enum Software {
     /// `oidc-provider` from npm.
     OidcProvider,
+    /// Authlib's authorization server, in Flask. Its issuer has a path.
+    Authlib,
 }
 
 impl Software {
-    const ALL: [Self; 1] = [Self::OidcProvider];
+    const ALL: [Self; 2] = [Self::OidcProvider, Self::Authlib];
 
     fn name(self) -> &'static str {
         match self {
             Self::OidcProvider => "oidc_provider",
+            Self::Authlib => "authlib",
         }
     }
 
     fn algorithm(self) -> &'static str {
         match self {
             Self::OidcProvider => "RS256",
+            Self::Authlib => "ES256",
         }
     }
 
@@ -143,6 +147,11 @@ impl Software {
                 "node/oidc-provider",
                 include_bytes!("data/openid/oidc-provider/package-lock.json"),
             ),
+            Self::Authlib => environment(
+                "TOLLGATE_TEST_AUTHLIB",
+                "venv/authlib",
+                include_bytes!("data/openid/authlib/requirements.txt"),
+            ),
         }
     }
 
@@ -151,6 +160,7 @@ impl Software {
             Self::OidcProvider => server_missing("node").or_else(|| {
                 server_missing(self.environment().join("node_modules/oidc-provider/package.json"))
             }),
+            Self::Authlib => server_missing(self.environment().join("bin/flask")),
         }
     }
 
@@ -164,6 +174,11 @@ impl Software {
                 symlink(self.environment().join("node_modules"), folder.join("node_modules")).unwrap();
                 let mut command = Command::new("node");
                 command.arg("server.mjs");
+                command
+            }
+            Self::Authlib => {
+                let mut command = Command::new(self.environment().join("bin/python"));
+                command.arg(source.join("authlib/server.py")).env("PYTHONDONTWRITEBYTECODE", "1");
                 command
             }
         };
