@@ -8,7 +8,6 @@
 
 mod support;
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -196,18 +195,7 @@ impl Django {
 
 /// Where `scripts/test` put Django and gunicorn.
 fn environment() -> PathBuf {
-    if let Some(environment) = env::var_os("TOLLGATE_TEST_VENV") {
-        return environment.into();
-    }
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("TOLLGATE_CACHE").unwrap_or_else(|| {
-        let caches = variable("XDG_CACHE_HOME");
-        caches.or_else(|| Some(variable("HOME")?.join(".cache"))).unwrap_or_default().join("tollgate")
-    });
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, include_bytes!("data/django/requirements.txt"));
-    let digest: String = digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    cache.join(format!("venv/django-{digest}"))
+    support::environment("TOLLGATE_TEST_VENV", "venv/django", include_bytes!("data/django/requirements.txt"))
 }
 
 fn block_on(test: impl Future<Output = ()>) {

@@ -71,3 +71,26 @@ python_environment() {
     fi
     printf '%s\n' "$folder"
 }
+
+# node_environment NAME FOLDER: prints the folder of an installation of exactly what FOLDER's package-lock.json
+# pins, made once for each content of that file. No package's own scripts are run.
+node_environment() {
+    local name=$1 source=$2 digest folder
+    # Debian's packages are no help: those of its stable release may be too old.
+    if ! { has node && has npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }; then
+        printf 'missing: node and npm (for %s); install Node.js 20 or newer\n' "$name" >&2
+        return 1
+    fi
+    digest=$(sha256sum "$source/package-lock.json" | cut -c1-12)
+    folder=$cache/node/$name-$digest
+    if [ ! -e "$folder/.complete" ]; then
+        say "installing Node's packages in $folder" >&2
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp "$source/package.json" "$source/package-lock.json" "$folder/"
+        (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error) >&2 \
+            || return 1
+        touch "$folder/.complete"
+    fi
+    printf '%s\n' "$folder"
+}

@@ -45,7 +45,7 @@ pub use idp::{Idp, claims, now, token};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use process::{Finished, Process};
-pub use servers::{server_missing, trial};
+pub use servers::{environment, server_missing, trial};
 pub use tls::Authority;
 pub use tollgate::{Handshake, Tollgate, holds_token, listening};
 pub use upstream::{Reply, Step, Upstream};

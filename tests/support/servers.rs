@@ -4,7 +4,7 @@
 //! test that gives up later as passed.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 
@@ -37,4 +37,20 @@ pub fn trial(name: &str, missing: Option<&str>, run: impl FnOnce() + Send + 'sta
     })
     .with_kind(reason)
     .with_ignored_flag(!required)
+}
+
+/// Where `scripts/test` installed what the file of pinned versions names: the folder that `variable` holds, or
+/// else the one below the cache that it would make for this content of the file.
+pub fn environment(variable: &str, name: &str, pinned: &[u8]) -> PathBuf {
+    if let Some(environment) = env::var_os(variable) {
+        return environment.into();
+    }
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("TOLLGATE_CACHE").unwrap_or_else(|| {
+        let caches = variable("XDG_CACHE_HOME");
+        caches.or_else(|| Some(variable("HOME")?.join(".cache"))).unwrap_or_default().join("tollgate")
+    });
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pinned);
+    let digest: String = digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    cache.join(format!("{name}-{digest}"))
 }

@@ -1,0 +1,42 @@
+// An OpenID Provider for tests/openid_providers.rs: `oidc-provider` as it comes, with two resource servers.
+//
+// Usage: node server.mjs PORT      (0: any)
+//
+// Each start makes a signing key, so that a restart at the same port is a rotation.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+
+import { Provider } from 'oidc-provider';
+
+const server = createServer();
+server.listen(Number(process.argv[2]), '127.0.0.1', () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const provider = new Provider(issuer, {
+    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+    clients: [{
+      client_id: 'orders-worker',
+      client_secret: 'the-secret-of-orders-worker',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      response_types: [],
+    }],
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_context, resource) => ({
+          scope: 'orders:read',
+          audience: resource,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: 300,
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+  });
+  server.on('request', provider.callback());
+  console.log(`serves ${issuer}`);
+});
