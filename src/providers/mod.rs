@@ -225,7 +225,7 @@ pub fn load(
 #[derive(PartialEq, Eq, Hash)]
 enum SharedSource {
     File(PathBuf),
-    Remote(config::RemoteKeys),
+    Remote(Box<config::RemoteKeys>),
 }
 
 impl SharedSource {
@@ -234,7 +234,7 @@ impl SharedSource {
             config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => {
                 Some(Self::File(path.clone()))
             }
-            config::KeySource::Remote(keys) => Some(Self::Remote((**keys).clone())),
+            config::KeySource::Remote(keys) => Some(Self::Remote(keys.clone())),
             config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
         }
     }
