@@ -69,7 +69,7 @@ mod optional_mode {
 mod inline_keys {
     use super::*;
 
-    fn taking(jwks: Value, algorithm: Algorithm, app: &Upstream) -> Config {
+    fn taking(jwks: &Value, algorithm: Algorithm, app: &Upstream) -> Config {
         config()
             .set(
                 "providers",
@@ -95,7 +95,7 @@ mod inline_keys {
         let (idp, app) = (Idp::new(Algorithm::ES256), Upstream::echo().await);
         let set = json!({ "keys": [idp.jwk()] });
         for jwks in [set.clone(), Value::String(set.to_string())] {
-            passes(taking(jwks, idp.algorithm, &app), &idp).await;
+            passes(taking(&jwks, idp.algorithm, &app), &idp).await;
         }
     }
 
@@ -105,9 +105,9 @@ mod inline_keys {
         let (idp, app) = (Idp::new(Algorithm::HS256), Upstream::echo().await);
         let k = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(idp.secret());
         let key = |k: &str| json!({ "keys": [{ "kty": "oct", "kid": idp.kid, "k": k }] });
-        passes(taking(key("${K}"), idp.algorithm, &app).env("K", &k), &idp).await;
-        passes(taking(key("file:k"), idp.algorithm, &app).file("k", &k), &idp).await;
-        passes(taking(json!("${SET}"), idp.algorithm, &app).env("SET", &key(&k).to_string()), &idp).await;
+        passes(taking(&key("${K}"), idp.algorithm, &app).env("K", &k), &idp).await;
+        passes(taking(&key("file:k"), idp.algorithm, &app).file("k", &k), &idp).await;
+        passes(taking(&json!("${SET}"), idp.algorithm, &app).env("SET", &key(&k).to_string()), &idp).await;
     }
 }
 
@@ -189,7 +189,7 @@ mod rules {
                 "algorithms": [idp.algorithm.name()],
                 "audiences": "any",
             });
-            for (key, value) in rule.keys.as_object().unwrap() {
+            for (key, value) in rule.keys.as_object().expect("a section") {
                 provider[key] = value.clone();
             }
             file = file.set(&format!("providers.{}", rule.name), provider).push_route(json!({
@@ -206,10 +206,10 @@ mod rules {
         let mut claims = claims("ada");
         claims["jti"] = id.into();
         let mut header = json!({ "alg": idp.algorithm.name(), "typ": "JWT", "kid": idp.kid });
-        for (name, value) in changes.as_object().unwrap() {
+        for (name, value) in changes.as_object().expect("claims") {
             match (name.as_str(), value) {
                 ("typ", value) => header["typ"] = value.clone(),
-                (name, Value::Null) => drop(claims.as_object_mut().unwrap().remove(name)),
+                (name, Value::Null) => drop(claims.as_object_mut().expect("claims").remove(name)),
                 (name, value) => claims[name] = value.clone(),
             }
         }
@@ -240,7 +240,8 @@ mod rules {
             assert_eq!(line["reason"], rule.reason, "{line}");
         }
         let metrics = gate.metrics_until("all refusals", |metrics| {
-            metrics.sum("tollgate_refusals_total", &[]) >= (rules().len() * 8) as f64
+            metrics.sum("tollgate_refusals_total", &[])
+                >= 8.0 * f64::from(u8::try_from(rules().len()).expect("a few"))
         });
         let metrics = metrics.await;
         for rule in rules() {

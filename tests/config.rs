@@ -302,6 +302,25 @@ fn warns_of_what_is_allowed_but_deserves_a_word() {
 }
 
 #[test]
+fn warns_of_rules_that_the_gateways_own_tokens_break() {
+    let warnings = |rules: &str, issuer: &str| {
+        let text = format!(
+            "{BASE}providers:\n  own: {{ issuer: a, keys: {{ own: true }}, {rules} }}\nissuer: {issuer}\n"
+        );
+        let config = read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        config.warnings.iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    let broken = |rule: &str| vec![format!("every access token that is issued breaks providers.own.{rule}")];
+    assert_eq!(warnings("typ: at+jwt", "{}"), broken("typ"));
+    assert_eq!(warnings("typ: [at+jwt, jwt]", "{}"), Vec::<String>::new());
+    assert_eq!(warnings("authorized_parties: web", "{}"), broken("authorized_parties"));
+    let adds = "{ claims: { azp: { value: web } } }";
+    assert_eq!(warnings("authorized_parties: web", adds), Vec::<String>::new());
+    assert_eq!(warnings("max_lifetime: 299s", "{}"), broken("max_lifetime"));
+    assert_eq!(warnings("max_lifetime: 5m", "{}"), Vec::<String>::new());
+}
+
+#[test]
 fn warns_where_one_subject_may_be_two_people() {
     let warnings = |providers: &str, identity: &str| {
         let provider = |name: &str, issuer: &str| {

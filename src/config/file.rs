@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::issuer;
 use super::mistake::MistakeKind;
-use super::model::{Admin, Config, Issuer, Observability};
+use super::model::{Admin, Config, Issuer, Observability, Provider, TokenRules};
 use super::providers::{self, OwnTokens, Providers};
 use super::routes;
 use super::server::{self, Addresses};
@@ -95,7 +95,29 @@ fn issuer_and_providers<'r>(
         Some(None) => None,
         Some(Some(issuer)) => Some(Some(issuer.named_by(own))),
     };
+    if let (Some(node), Some(Some(issuer)), Some(own)) =
+        (&node, &issuer, providers.as_ref().and_then(Providers::own))
+    {
+        warn_of_refused_own(node, issuer, own);
+    }
     (issuer, providers)
+}
+
+/// Warns of rules that no token of the built-in issuer meets.
+fn warn_of_refused_own(node: &Node<'_>, issuer: &Issuer, own: &Provider) {
+    let TokenRules { typ, authorized_parties, max_lifetime, .. } = &own.rules;
+    let is_added = |name: &str| issuer.claims.iter().any(|(claim, _)| claim == name);
+    let broken = [
+        ("typ", !typ.is_empty() && !typ.iter().any(|typ| typ.is("JWT"))),
+        (
+            "authorized_parties",
+            !authorized_parties.is_empty() && !["azp", "client_id"].into_iter().any(is_added),
+        ),
+        ("max_lifetime", max_lifetime.is_some_and(|longest| longest < issuer.access_token_lifetime)),
+    ];
+    for (rule, _) in broken.into_iter().filter(|(_, is_broken)| *is_broken) {
+        node.warn(format!("every access token that is issued breaks providers.{}.{rule}", own.name));
+    }
 }
 
 fn state(section: &Section<'_, '_>) -> Option<PathBuf> {

@@ -205,8 +205,11 @@ pub enum MistakeKind {
     #[error("no upstream is named {0:?}")]
     NoSuchUpstream(String),
     /// A header that HTTP itself, the gateway or the application's framework reads.
-    #[error("the header {0} has another meaning and can't carry an identity")]
+    #[error("the header {0} has another meaning")]
     ReservedHeader(String),
+    /// A header of `token_from` that a route injects.
+    #[error("the header {0} can't carry a token and an identity")]
+    TokenInIdentityHeader(String),
     /// `{ from: issuer }` on a route all of whose providers say `issuer: any`.
     #[error("no provider of this route has an issuer to tell of: each says `issuer: any`")]
     NoIssuerToTell,

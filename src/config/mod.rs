@@ -22,6 +22,7 @@ mod remote_keys;
 mod routes;
 mod secret;
 mod server;
+mod token_from;
 mod token_typ;
 mod upstreams;
 mod value;

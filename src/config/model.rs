@@ -453,6 +453,29 @@ pub enum RouteAuth {
         providers: Vec<usize>,
         /// What becomes of a request without a token.
         mode: AuthMode,
+        /// Where the token is; at least one place, no two the same.
+        token_from: Vec<TokenSource>,
+    },
+}
+
+/// One of `auth.token_from` of a route; default `Authorization: Bearer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `{ header: NAME, scheme: Bearer }`.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// The words before the token, compared without case. Empty: the token is the whole value.
+        schemes: Vec<String>,
+    },
+    /// `{ cookie: NAME }`.
+    Cookie(String),
+    /// `{ query: NAME }`, a name of unreserved characters.
+    Query(String),
+    /// `{ websocket_protocol: NAME }`: an entry of `Sec-WebSocket-Protocol`.
+    WebSocketProtocol {
+        /// The entry before it. `None`, written as `true`: the entry has the form of a JWT.
+        after: Option<String>,
     },
 }
 
@@ -470,7 +493,7 @@ pub enum AuthMode {
 pub struct Identity {
     /// Headers in the order of the file, or the default set; none on a route that is open to all.
     pub headers: Vec<IdentityHeader>,
-    /// Whether `Authorization` goes to the upstream; default `forward` on a route that is open to all, else `remove`.
+    /// Whether the token goes to the upstream; default `forward` on a route that is open to all, else `remove`.
     pub token: TokenForwarding,
 }
 
@@ -497,9 +520,9 @@ pub enum IdentitySource {
 /// `identity.token` of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenForwarding {
-    /// `forward`: the upstream gets `Authorization` as it came.
+    /// `forward`: the upstream gets it as it came, but for one in the query.
     Forward,
-    /// `remove`: it does not.
+    /// `remove`: neither `Authorization` nor what stands in any place of `token_from`.
     Remove,
 }
 

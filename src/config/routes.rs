@@ -12,6 +12,7 @@ use super::model::{
     Route, RouteAuth,
 };
 use super::providers::{Providers, refuse_repeated};
+use super::token_from;
 use super::upstreams::Upstreams;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
@@ -41,6 +42,7 @@ pub(super) fn read<'r>(
             Some(route)
         })
         .collect();
+    token_from::refuse_identity_headers(&routes, &node.items());
     routes.into_iter().collect()
 }
 
@@ -127,14 +129,18 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
         return node.refuse_with(kind, WHO);
     }
     node.section(|section| {
-        section.not_available(&["require", "token_from"]);
+        section.not_available(&["require"]);
+        let token_from = match section.key("token_from") {
+            Some(node) => token_from::read(&node),
+            None => Some(token_from::default()),
+        };
         let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
         let providers = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
             refuse_repeated(node, &indices);
             Some(indices)
         });
-        Some(RouteAuth::Required { providers: providers?, mode })
+        Some(RouteAuth::Required { providers: providers?, mode, token_from: token_from? })
     })
 }
 

@@ -24,6 +24,7 @@ pub struct Activity {
     /// Of the open requests those whose answer waits for the client to take it.
     waiting_for_client: Cell<u32>,
     last_piece: Cell<Instant>,
+    lingers: Cell<bool>,
     protocol: Multiplexing,
 }
 
@@ -59,6 +60,7 @@ impl Activity {
             open_requests: Cell::new(0),
             waiting_for_client: Cell::new(0),
             last_piece: Cell::new(now),
+            lingers: Cell::new(false),
             protocol,
         })
     }
@@ -76,6 +78,13 @@ impl Activity {
         self.open_requests.set(self.open_requests.get() + 1);
         self.phase.set(Phase::Requests);
         OpenRequest { activity: Rc::clone(self), waits_for_client: false }
+    }
+
+    /// Whether the connection is to close while its client still sends: then its bytes are to be read for a moment
+    /// longer, since a reset that answers them could overtake the answer (RFC 9112, section 9.6).
+    #[must_use]
+    pub fn lingers(&self) -> bool {
+        self.lingers.get()
     }
 
     /// Bytes came from the client.
@@ -112,6 +121,11 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
+    /// The answer was given before the body was read: the connection closes after it.
+    pub(super) fn closes_early(&self) {
+        self.activity.lingers.set(true);
+    }
+
     /// A piece of the answer is ready: the next move is the client's.
     pub(super) fn waits_for_client(&mut self) {
         if self.activity.protocol == Multiplexing::OneRequest {

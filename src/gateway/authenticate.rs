@@ -1,4 +1,4 @@
-//! Who is calling: from the `Authorization` field to a [`Caller`].
+//! Who is calling: from a request's credentials to a [`Caller`].
 //!
 //! "Sent nothing" and "sent something bad" are different facts with different answers (RFC 6750, section 3.1). A
 //! token's signature is checked once and then remembered; the policy of the provider is asked on every request.
@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::request;
 
+use super::credentials::Presented;
 use super::snapshot::{Auth, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
@@ -18,19 +18,6 @@ use crate::config::AuthMode;
 use crate::http::Refusal;
 use crate::jwt::{self, Key, KeySetId, PolicyError, Token, VerifyError};
 use crate::providers::{Provider, candidates};
-
-/// What a request shows of its sender.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Presented<'r> {
-    /// No credentials, or none that a bearer route takes.
-    Nothing,
-    /// Credentials that can't be a token.
-    Unusable,
-    /// More than one set of them.
-    Several,
-    /// A text that may be a token.
-    Token(&'r [u8]),
-}
 
 /// Who sent a request, as far as is known.
 #[derive(Debug)]
@@ -56,26 +43,6 @@ impl Principal {
     }
 }
 
-/// Reads the `Authorization` field (RFC 6750, section 2.1).
-pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let Some(field) = fields.next() else { return Presented::Nothing };
-    if fields.next().is_some() {
-        return Presented::Several;
-    }
-    let field = field.as_bytes();
-    let scheme_end = field.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(field.len());
-    let (scheme, rest) = field.split_at(scheme_end);
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Presented::Nothing;
-    }
-    let token = rest.trim_ascii();
-    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
-        return Presented::Unusable;
-    }
-    Presented::Token(token)
-}
-
 /// Finds out who sent a request. On a public route nobody asks.
 ///
 /// # Errors
@@ -83,11 +50,11 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
 pub(super) async fn authenticate(
     worker: &Worker,
     route: &Route,
-    headers: &HeaderMap,
+    head: &request::Parts,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required { providers, mode } = &route.auth else { return Ok(Caller::Anonymous) };
-    let outcome = match presented(headers) {
+    let Auth::Required { providers, mode, credentials } = &route.auth else { return Ok(Caller::Anonymous) };
+    let outcome = match credentials.presented(head) {
         Presented::Nothing => {
             if *mode == AuthMode::Enforce {
                 worker.authentications.refused(ReasonCode::NoToken);
@@ -96,7 +63,7 @@ pub(super) async fn authenticate(
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
         Presented::Several => Err(Refusal::AmbiguousCredentials),
-        Presented::Token(text) => principal(worker, providers, text, now).await,
+        Presented::Token(text) => principal(worker, providers, &text, now).await,
     };
     match &outcome {
         Ok(_) => worker.authentications.accepted(),
@@ -270,40 +237,4 @@ fn refused_by_policy(error: &PolicyError) -> Refusal {
 fn refused_by_keys(provider: &Provider, error: &VerifyError) -> Refusal {
     let detail = format!("{error} (provider {})", provider.name());
     Refusal::InvalidToken { reason: error.reason(), detail: Some(detail.into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    fn shown(fields: &[&'static str]) -> String {
-        let mut headers = HeaderMap::new();
-        for field in fields {
-            headers.append(AUTHORIZATION, HeaderValue::from_static(field));
-        }
-        match presented(&headers) {
-            Presented::Token(text) => String::from_utf8_lossy(text).into_owned(),
-            other => format!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn reads_a_bearer_token_with_the_scheme_in_any_case() {
-        for field in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer\ta.b.c "] {
-            assert_eq!(shown(&[field]), "a.b.c", "{field:?}");
-        }
-    }
-
-    #[test]
-    fn tells_nothing_from_something_bad() {
-        assert_eq!(shown(&[]), "Nothing");
-        for field in ["", "Basic Zm9v", "Token a.b.c", "Bearera.b.c", "a.b.c"] {
-            assert_eq!(shown(&[field]), "Nothing", "{field:?}");
-        }
-        for field in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,\tBearer b"] {
-            assert_eq!(shown(&[field]), "Unusable", "{field:?}");
-        }
-        assert_eq!(shown(&["Bearer a", "Bearer a"]), "Several");
-    }
 }

@@ -1,7 +1,7 @@
 //! The way to the upstream and back.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -14,7 +14,6 @@ use super::snapshot::Route;
 use super::worker::{Target, Worker};
 use super::{Stop, echo};
 use crate::base::ReasonCode;
-use crate::config::TokenForwarding;
 use crate::http::{Refusal, strip_hop_by_hop};
 use crate::upstream::{BodyFault, ClientBody, SendError, UpstreamFailure};
 
@@ -37,7 +36,7 @@ pub(super) fn identify(
     mut request: CleanRequest,
     permit: &Permit,
 ) -> Result<Outbound, Refusal> {
-    let uri = request.forwarded_uri();
+    let uri = route.auth.without_token_in_query(request.forwarded_uri());
     strip_hop_by_hop(&mut request.head.headers);
     request.describe_way(client);
     let replacement = match &worker.targets[route.upstream] {
@@ -51,15 +50,10 @@ pub(super) fn identify(
     frame(&mut headers, &request.head.method, &body);
     join_cookies(&mut headers, request.head.version);
     headers.insert(X_REQUEST_ID, journey.request_id().clone());
+    route.auth.settle_credentials(route.token, &mut headers);
     if let Some(principal) = permit.principal() {
         // After everything that removes headers: nothing the client says can take these away.
         route.identity.inject(principal, &mut headers)?;
-    }
-    match route.token {
-        TokenForwarding::Forward => {}
-        TokenForwarding::Remove => {
-            headers.remove(AUTHORIZATION);
-        }
     }
     let mut outbound = Request::new(body);
     *outbound.method_mut() = request.head.method;

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::activity::OpenRequest;
 use super::inbound::Client;
-use super::snapshot::Route;
+use super::snapshot::{Auth, Route};
 use super::worker::Worker;
 use crate::base::{ReasonCode, RouteName};
-use crate::http::Refusal;
+use crate::http::{BEARER, Refusal};
 use crate::telemetry::AccessRecord;
 use crate::upstream::UpstreamFailure;
 
@@ -105,6 +105,14 @@ impl Journey {
         }
     }
 
+    /// How credentials are called where the request went, for a challenge.
+    pub(super) fn scheme(&self) -> &str {
+        match self.route.get().map(|route| &route.auth) {
+            Some(Auth::Required { credentials, .. }) => credentials.scheme(),
+            Some(Auth::Public) | None => BEARER,
+        }
+    }
+
     pub(super) fn took_route(&self, route: &Arc<Route>) {
         // A request takes one route; a second call would be a defect that the log need not hide.
         let _ = self.route.set(Arc::clone(route));
@@ -137,6 +145,9 @@ impl Journey {
 
     pub(super) fn refused(&self, refusal: &Refusal) {
         self.reason.set(Some(refusal.reason()));
+        if refusal.closes_connection() {
+            self.open.closes_early();
+        }
         if let Some(line) = &self.line {
             *line.detail.borrow_mut() = refusal.log_detail();
         }

@@ -12,6 +12,7 @@ mod answer;
 mod authenticate;
 mod authorize;
 mod builtin;
+mod credentials;
 mod echo;
 mod forward;
 mod identify;
@@ -116,7 +117,7 @@ async fn trip(
     }
     let route = route(snapshot, &request)?;
     journey.took_route(route);
-    let caller = authenticate(worker, route, &request.head.headers, now).await?;
+    let caller = authenticate(worker, route, &request.head, now).await?;
     if let Caller::Known(principal) = &caller {
         journey.subject_is(principal.subject());
     }
@@ -141,7 +142,7 @@ fn stopped(journey: &Journey, stop: Stop) -> Response<Bytes> {
     match stop {
         Stop::Refused(refusal) => {
             journey.refused(&refusal);
-            refusal.answer()
+            refusal.answer_by_scheme(journey.scheme())
         }
         Stop::Failed(failure) => {
             journey.failed(&failure);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::credentials::Credentials;
 use super::identify::IdentityPlan;
 use super::inbound::Removed;
 use super::router::Router;
@@ -53,6 +54,8 @@ pub(super) enum Auth {
         providers: Vec<Arc<Provider>>,
         /// What becomes of those without a token.
         mode: AuthMode,
+        /// Where the token is.
+        credentials: Credentials,
     },
 }
 
@@ -97,9 +100,10 @@ fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Ar
         name: route.name.clone(),
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
-            RouteAuth::Required { providers: allowed, mode } => Auth::Required {
+            RouteAuth::Required { providers: allowed, mode, token_from } => Auth::Required {
                 providers: allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect(),
                 mode: *mode,
+                credentials: Credentials::new(token_from),
             },
         },
         identity: IdentityPlan::new(index, &route.identity),

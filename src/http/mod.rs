@@ -15,4 +15,4 @@ pub use authority::{BadHost, RequestHost, is_authority, request_host};
 pub use forwarded::{ClientPath, client_path, forwarded_element, host_told_by_proxy};
 pub use hygiene::{InjectedNames, strip_hop_by_hop};
 pub use path::{AmbiguousPath, NormalPath, Oddities, normalize};
-pub use refusal::{Refusal, error_answer};
+pub use refusal::{BEARER, Refusal, error_answer};

@@ -11,6 +11,9 @@ use super::authority::BadHost;
 use super::path::AmbiguousPath;
 use crate::base::ReasonCode;
 
+/// The scheme of RFC 6750, which all credentials have unless the file says otherwise.
+pub const BEARER: &str = "Bearer";
+
 /// Why a request was not let through. A failing upstream and a client that went away are no refusals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -159,17 +162,14 @@ impl Refusal {
         }
     }
 
-    /// The challenge of a 401 or 403 (RFC 6750, section 3): without `error` where nothing was presented.
+    /// What the challenge of a 401 says after its scheme (RFC 6750, section 3): without `error` where nothing was
+    /// presented.
     #[must_use]
-    pub fn challenge(&self) -> Option<HeaderValue> {
+    pub fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::NoToken => Some(HeaderValue::from_static(r#"Bearer realm="api""#)),
-            Self::AmbiguousCredentials => {
-                Some(HeaderValue::from_static(r#"Bearer realm="api", error="invalid_request""#))
-            }
-            Self::InvalidToken { .. } => {
-                Some(HeaderValue::from_static(r#"Bearer realm="api", error="invalid_token""#))
-            }
+            Self::NoToken => Some(r#"realm="api""#),
+            Self::AmbiguousCredentials => Some(r#"realm="api", error="invalid_request""#),
+            Self::InvalidToken { .. } => Some(r#"realm="api", error="invalid_token""#),
             Self::AmbiguousPath(_)
             | Self::PathNotAllowed
             | Self::BadHost(_)
@@ -236,10 +236,17 @@ impl Refusal {
     /// The whole answer, `{"detail": …, "code": …}`.
     #[must_use]
     pub fn answer(&self) -> Response<Bytes> {
+        self.answer_by_scheme(BEARER)
+    }
+
+    /// The whole answer, where credentials go by another scheme. It is a token of RFC 9110, section 5.6.2.
+    #[must_use]
+    pub fn answer_by_scheme(&self, scheme: &str) -> Response<Bytes> {
         let mut answer = error_answer(self.status(), self.code(), self.detail());
         let headers = answer.headers_mut();
         if let Some(challenge) = self.challenge() {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+            let challenge = HeaderValue::from_str(&format!("{scheme} {challenge}"));
+            headers.insert(WWW_AUTHENTICATE, challenge.expect("a scheme is visible text"));
         }
         if let Self::MethodNotAllowed { allow } = self {
             headers.insert(ALLOW, allow.clone());
@@ -312,7 +319,9 @@ mod tests {
                 refusal.status() == StatusCode::UNAUTHORIZED || refusal == Refusal::AmbiguousCredentials
             );
         }
-        assert_eq!(Refusal::NoToken.challenge().expect("a challenge"), r#"Bearer realm="api""#);
+        let challenge = |answer: Response<Bytes>| answer.headers()[WWW_AUTHENTICATE].clone();
+        assert_eq!(challenge(Refusal::NoToken.answer()), r#"Bearer realm="api""#);
+        assert_eq!(challenge(Refusal::NoToken.answer_by_scheme("JWT")), r#"JWT realm="api""#);
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn describe(route: &Route, config: &Config) -> String {
     let methods = if methods.is_empty() { String::new() } else { format!("{} ", methods.join(",")) };
     let auth = match &route.auth {
         RouteAuth::Public => "open to all".to_owned(),
-        RouteAuth::Required { providers, mode } => {
+        RouteAuth::Required { providers, mode, .. } => {
             let names: Vec<&str> =
                 providers.iter().map(|&index| config.providers[index].name.as_str()).collect();
             let takes = match mode {

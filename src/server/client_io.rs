@@ -8,7 +8,8 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use prometheus::IntCounterVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +24,9 @@ const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     connection: close\r\n\r\n\
     {\"detail\":\"The request head did not arrive in time.\",\"code\":\"request_timeout\"}";
 
+/// How long the bytes of a client are read and forgotten after its last answer, where it was answered early.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// A client's stream with its deadlines.
 #[derive(Debug)]
 pub(super) struct ClientIo<T> {
@@ -32,6 +36,8 @@ pub(super) struct ClientIo<T> {
     timer: Option<Pin<Box<Sleep>>>,
     blocked_since: Option<Instant>,
     write_timer: Option<Pin<Box<Sleep>>>,
+    /// Set while a connection lingers.
+    last_moment: Option<Pin<Box<Sleep>>>,
     timeouts: IntCounterVec,
 }
 
@@ -49,6 +55,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
             timer: None,
             blocked_since: None,
             write_timer: None,
+            last_moment: None,
             timeouts: timeouts.clone(),
         }
     }
@@ -109,6 +116,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         }
         self.timeouts.with_label_values(&["stalled"]).inc();
         Poll::Ready(ErrorKind::TimedOut.into())
+    }
+
+    /// Reads and forgets what the client still sends, until it ends or the moment is over.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let last_moment =
+            self.last_moment.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
+        if last_moment.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut forgotten = [0; 8 * 1024];
+        // A client that never stops must not keep the worker here: it gets its next turn like any other.
+        for _ in 0..16 {
+            let mut buffer = ReadBuf::new(&mut forgotten);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn watch_write<R>(
@@ -172,8 +200,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch_write(outcome, context)
+        if self.last_moment.is_none() {
+            let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.watch_write(outcome, context))?;
+        }
+        if self.activity.lingers() {
+            ready!(self.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -181,7 +215,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<T> {
 mod tests {
     use super::*;
     use crate::gateway::Multiplexing;
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     fn connection(activity: &Rc<Activity>) -> (ClientIo<DuplexStream>, DuplexStream) {

@@ -117,42 +117,42 @@ fn host_only(address: IpAddr) -> CidrSubnet {
 }
 
 /// Makes the demo user if there is none, with a random password that stays in a file, so that printed commands work at
-/// every start.
+/// every start. Where the file is gone, the user gets a new password.
 pub(super) async fn make_demo_user(
     config: &Config,
     issuer: Option<&Arc<Issuer>>,
 ) -> Result<(), DevelopmentError> {
     let Some(issuer) = issuer else { return Ok(()) };
+    let store = issuer.store();
+    let exists = store.user_by_name(DEMO_USER).await?.is_some();
     let path = password_path(config);
     let password = match std::fs::read_to_string(&path) {
+        Ok(_) if exists => return Ok(()),
         Ok(password) => password,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let password = uuid::Uuid::new_v4().simple().to_string();
-            write_private(&path, &password)?;
-            password
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => uuid::Uuid::new_v4().simple().to_string(),
         Err(source) => return Err(DevelopmentError::File { path, source }),
     };
-    let password = Secret::new(password.trim_end().as_bytes());
-    let store = issuer.store();
-    if store.user_by_name(DEMO_USER).await?.is_some() {
-        return Ok(());
+    let hash = issuer.passwords().hash(Secret::new(password.trim_end())).await?;
+    if exists {
+        store.set_password(DEMO_USER, &hash).await?;
+    } else {
+        let user = NewUser {
+            username: DEMO_USER.into(),
+            email: String::new(),
+            password: hash,
+            roles: String::new(),
+        };
+        store.add_user(&user, super::clock::now()).await?;
     }
-    let user = NewUser {
-        username: DEMO_USER.into(),
-        email: String::new(),
-        password: issuer.passwords().hash(password).await?,
-        roles: String::new(),
-    };
-    store.add_user(&user, super::clock::now()).await?;
-    Ok(())
+    // Written last: a start that was cut off before this line makes a new password at the next one.
+    write_private(&path, &password)
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), DevelopmentError> {
     write(path, text, 0o600)
 }
 
-/// Writes a file that must not exist yet.
+/// Writes a file; a new one gets this mode.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), DevelopmentError> {
     let written = || {
         if let Some(folder) = path.parent() {

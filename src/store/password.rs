@@ -3,6 +3,7 @@
 //! A hash costs 19 MiB and some 20 ms of a core. A storm of logins must cost a bounded amount of both, so who
 //! finds the queue full is told to come back.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -128,10 +129,23 @@ impl Passwords {
             .spawn_blocking(move || {
                 // Given back when the work is done, even if the caller has gone away meanwhile.
                 let _core = core;
+                give_way_to_traffic();
                 work()
             })
             .await
             .map_err(|_| PasswordError::Hashing(password_hash::Error::Internal))?
+    }
+}
+
+/// Lowers the priority of this thread, once: hashes may keep every core busy, and proxied traffic must not wait for
+/// them.
+fn give_way_to_traffic() {
+    thread_local! {
+        static DONE: Cell<bool> = const { Cell::new(false) };
+    }
+    if !DONE.replace(true) {
+        // Where the system refuses, hashing is only less polite.
+        let _ = rustix::process::nice(10);
     }
 }
 
