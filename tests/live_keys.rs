@@ -71,7 +71,7 @@ fn fetched(idp: &Idp, url: &str, refresh: Value) -> Value {
         "algorithms": ["ES256"],
         "audiences": [idp.audience],
         "refresh": refresh,
-        "fetch": { "timeout": "1s", "allow_http": true, "allow_private_addresses": true },
+        "fetch": { "timeout": "5s", "allow_http": true, "allow_private_addresses": true },
     })
 }
 
@@ -213,7 +213,7 @@ async fn a_provider_without_keys_is_503_and_concerns_nobody_else() {
 async fn keys_that_are_too_old_count_no_more_even_for_remembered_tokens() {
     let (app, idp) = (Upstream::echo().await, idp("id"));
     let server = KeyServer::with(&[&idp]).await;
-    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "1s" });
+    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "2s" });
     let gate = Tollgate::start(one_provider(&idp, &server.url(), refresh, &app)).await;
     let token = idp.sign(claims("ada"));
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
@@ -286,12 +286,9 @@ async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
     let idps: Vec<Idp> = (0..servers.len()).map(|number| idp(&format!("bad-{number}"))).collect();
     for (number, (_, server)) in servers.iter().enumerate() {
         let name = format!("bad-{number}");
-        file = file
-            .set(
-                &format!("providers.{name}"),
-                fetched(&idps[number], &format!("{}/keys", server.url()), often()),
-            )
-            .route(&format!("/{name}"), &name, &app);
+        let mut provider = fetched(&idps[number], &format!("{}/keys", server.url()), often());
+        provider["fetch"]["timeout"] = "500ms".into();
+        file = file.set(&format!("providers.{name}"), provider).route(&format!("/{name}"), &name, &app);
     }
     let gate = Tollgate::start(file).await;
     for (number, (outcome, _)) in servers.iter().enumerate() {
@@ -345,13 +342,13 @@ async fn an_unchanged_set_is_not_sent_again() {
         _ => keys.clone(),
     })
     .await;
-    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "1s" });
+    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "2s" });
     let url = format!("{}/keys", server.url());
     let gate = Tollgate::start(one_provider(&idp, &url, refresh, &app)).await;
     let token = idp.sign(claims("ada"));
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
     // Longer than keys count without being confirmed.
-    until_fetched(&gate, "idp", "unchanged", 30.0).await;
+    until_fetched(&gate, "idp", "unchanged", 40.0).await;
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
     assert!((fetches_so_far(&gate, "ok").await - 1.0).abs() < 0.1);
 }
