@@ -71,7 +71,7 @@ fn fetched(idp: &Idp, url: &str, refresh: Value) -> Value {
         "algorithms": ["ES256"],
         "audiences": [idp.audience],
         "refresh": refresh,
-        "fetch": { "timeout": "1s", "allow_http": true, "allow_private_addresses": true },
+        "fetch": { "timeout": "5s", "allow_http": true, "allow_private_addresses": true },
     })
 }
 
@@ -213,7 +213,7 @@ async fn a_provider_without_keys_is_503_and_concerns_nobody_else() {
 async fn keys_that_are_too_old_count_no_more_even_for_remembered_tokens() {
     let (app, idp) = (Upstream::echo().await, idp("id"));
     let server = KeyServer::with(&[&idp]).await;
-    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "1s" });
+    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "2s" });
     let gate = Tollgate::start(one_provider(&idp, &server.url(), refresh, &app)).await;
     let token = idp.sign(claims("ada"));
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
@@ -286,12 +286,9 @@ async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
     let idps: Vec<Idp> = (0..servers.len()).map(|number| idp(&format!("bad-{number}"))).collect();
     for (number, (_, server)) in servers.iter().enumerate() {
         let name = format!("bad-{number}");
-        file = file
-            .set(
-                &format!("providers.{name}"),
-                fetched(&idps[number], &format!("{}/keys", server.url()), often()),
-            )
-            .route(&format!("/{name}"), &name, &app);
+        let mut provider = fetched(&idps[number], &format!("{}/keys", server.url()), often());
+        provider["fetch"]["timeout"] = "500ms".into();
+        file = file.set(&format!("providers.{name}"), provider).route(&format!("/{name}"), &name, &app);
     }
     let gate = Tollgate::start(file).await;
     for (number, (outcome, _)) in servers.iter().enumerate() {
@@ -345,13 +342,13 @@ async fn an_unchanged_set_is_not_sent_again() {
         _ => keys.clone(),
     })
     .await;
-    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "1s" });
+    let refresh = json!({ "every": "100ms", "cooldown": "100ms", "stale_if_error": "2s" });
     let url = format!("{}/keys", server.url());
     let gate = Tollgate::start(one_provider(&idp, &url, refresh, &app)).await;
     let token = idp.sign(claims("ada"));
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
     // Longer than keys count without being confirmed.
-    until_fetched(&gate, "idp", "unchanged", 30.0).await;
+    until_fetched(&gate, "idp", "unchanged", 40.0).await;
     assert_eq!(gate.get("/").bearer(&token).await.status, 200);
     assert!((fetches_so_far(&gate, "ok").await - 1.0).abs() < 0.1);
 }
@@ -606,4 +603,58 @@ async fn an_inspection_fetches_keys_and_keeps_none() {
     server.answer(Reply::new(500, ""));
     let (taken, shown) = tokio::task::block_in_place(|| inspect(good));
     assert!(!taken && shown.contains("keys_unavailable"), "{shown}");
+}
+
+/// A proxy that connects to `address`, whatever it is asked for, and notes what that was; or refuses.
+async fn proxy(address: Option<std::net::SocketAddr>) -> (String, Arc<Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            noted.lock().unwrap().push(head.lines().next().unwrap().to_owned());
+            let Some(address) = address else {
+                client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                continue;
+            };
+            let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
+            client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn keys_are_fetched_through_a_proxy_that_resolves_the_name() {
+    let (app, idp) = (Upstream::echo().await, idp("id"));
+    let server = KeyServer::with(&[&idp]).await;
+    let (open, asked) = proxy(Some(server.server.address())).await;
+    let (closed, _) = proxy(None).await;
+    let through = |proxy: &str, url: &str| {
+        let mut provider = fetched(&idp, url, often());
+        provider["fetch"] = json!({ "allow_http": true, "proxy": proxy });
+        provider
+    };
+    let gate = Tollgate::start(
+        config()
+            .set("providers.open", through(&open, "http://keys.example.test/keys"))
+            .set("providers.address", through(&open, "http://10.0.0.1/keys"))
+            .set("providers.closed", through(&closed, "http://keys.example.test/keys"))
+            .route("/open", "open", &app),
+    )
+    .await;
+    assert_eq!(gate.get("/open").bearer(&idp.sign(claims("ada"))).await.status, 200);
+    assert_eq!(server.server.request(1).await.header("host"), Some("keys.example.test"));
+    until_fetched(&gate, "address", "forbidden", 1.0).await;
+    until_fetched(&gate, "closed", "proxy", 1.0).await;
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.iter().all(|line| line == "CONNECT keys.example.test:80 HTTP/1.1"), "{asked:?}");
 }

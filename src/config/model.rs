@@ -290,6 +290,8 @@ pub struct Fetch {
     pub allow_private_addresses: bool,
     /// The only authorities to trust; `None`: those of the system.
     pub ca: Option<PathBuf>,
+    /// An `http://` proxy with host and port, through which the server is reached.
+    pub proxy: Option<Uri>,
 }
 
 /// `issuer:`: the built-in token endpoints.

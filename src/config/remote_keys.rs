@@ -118,6 +118,7 @@ fn default_fetch() -> Fetch {
         allow_http: false,
         allow_private_addresses: false,
         ca: None,
+        proxy: None,
     }
 }
 
@@ -134,5 +135,14 @@ fn fetch(section: &Section<'_, '_>) -> Fetch {
         allow_http: allowed("allow_http"),
         allow_private_addresses: allowed("allow_private_addresses"),
         ca: section.optional("ca", |node| node.file_path("the path of a PEM file")),
+        proxy: section.optional("proxy", proxy),
     }
+}
+
+fn proxy(node: &Node<'_>) -> Option<Uri> {
+    node.parse("the URL of a proxy such as http://proxy.internal:3128", |text| {
+        let url = web_url(text)?;
+        let bare = url.path() == "/" && url.query().is_none();
+        (url.scheme_str() == Some("http") && bare && url.port_u16().is_some()).then_some(url)
+    })
 }

@@ -24,6 +24,17 @@ pub(super) struct Demand {
     finished: watch::Sender<u64>,
 }
 
+/// What a fetch brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// A key that was not there before.
+    NewKey,
+    /// The keys that were there.
+    NothingNew,
+    /// No answer that counts.
+    Failure,
+}
+
 #[derive(Debug)]
 struct State {
     /// A fetch runs, or was asked for.
@@ -34,6 +45,8 @@ struct State {
     next: Duration,
     shortest: Duration,
     longest: Duration,
+    /// Nobody knows what the last fetch would have brought.
+    failed: bool,
     /// What a fetch did not bring, and until when it is not asked for again.
     unknown: HashMap<u64, Instant>,
 }
@@ -55,6 +68,7 @@ impl Demand {
             next: shortest,
             shortest,
             longest,
+            failed: false,
             unknown: HashMap::new(),
         };
         Self { state: Mutex::new(state), wanted: Notify::new(), finished: watch::Sender::new(0) }
@@ -92,9 +106,12 @@ impl Demand {
         Awaited { finished, before }
     }
 
-    /// Notes that a fetch did not bring this name.
+    /// Notes that the last fetch did not bring this name, unless it failed.
     pub(super) fn remember(&self, name: u64, now: Instant) {
         let mut state = self.state();
+        if state.failed {
+            return;
+        }
         if state.unknown.len() >= MOST_UNKNOWN {
             state.unknown.retain(|_, until| now < *until);
         }
@@ -123,10 +140,11 @@ impl Demand {
     }
 
     /// The fetch came to its end.
-    pub(super) fn finish(&self, brought_new_key: bool, was_asked_for: bool, now: Instant) {
+    pub(super) fn finish(&self, brought: Brought, was_asked_for: bool, now: Instant) {
         let mut state = self.state();
         state.busy = false;
-        if brought_new_key {
+        state.failed = brought == Brought::Failure;
+        if brought == Brought::NewKey {
             (state.cooling_until, state.next) = (None, state.shortest);
             state.unknown.clear();
         } else {
@@ -162,7 +180,7 @@ mod tests {
     fn fetch_in_vain(demand: &Demand, now: Instant) {
         assert!(demand.ask(None, now).is_some(), "a fetch may be");
         assert!(demand.begin(), "it was asked for");
-        demand.finish(false, true, now);
+        demand.finish(Brought::NothingNew, true, now);
     }
 
     #[tokio::test]
@@ -172,7 +190,7 @@ mod tests {
         demand.wanted().await;
         assert!(demand.begin());
         let late = demand.ask(Some(11), now).unwrap();
-        demand.finish(true, true, now);
+        demand.finish(Brought::NewKey, true, now);
         for awaited in waiting.into_iter().chain([late]) {
             awaited.end().await;
         }
@@ -189,7 +207,7 @@ mod tests {
         }
         demand.ask(None, now).unwrap();
         demand.begin();
-        demand.finish(true, true, now);
+        demand.finish(Brought::NewKey, true, now);
         fetch_in_vain(&demand, now);
         assert!(demand.ask(None, now + SECOND).is_some(), "it is short again");
     }
@@ -199,7 +217,7 @@ mod tests {
         let (demand, now) = demand();
         for _ in 0..5 {
             assert!(!demand.begin());
-            demand.finish(false, false, now);
+            demand.finish(Brought::NothingNew, false, now);
         }
         assert!(demand.ask(None, now).is_none());
         assert!(demand.ask(None, now + SECOND).is_some());
@@ -213,8 +231,19 @@ mod tests {
         assert!(demand.ask(Some(7), now + SECOND * 2).is_none());
         assert!(demand.ask(Some(8), now + SECOND * 2).is_some(), "another is");
         demand.begin();
-        demand.finish(true, true, now);
+        demand.finish(Brought::NewKey, true, now);
         assert!(demand.ask(Some(7), now + SECOND * 2).is_some(), "new keys came: it may be among the next");
+    }
+
+    #[test]
+    fn a_fetch_that_failed_says_nothing_of_a_name() {
+        let (demand, now) = demand();
+        demand.ask(Some(7), now).unwrap();
+        demand.begin();
+        demand.finish(Brought::Failure, true, now);
+        demand.remember(7, now);
+        assert!(demand.ask(Some(7), now).is_none(), "it cools down all the same");
+        assert!(demand.ask(Some(7), now + SECOND).is_some());
     }
 
     #[test]

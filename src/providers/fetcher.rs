@@ -12,6 +12,7 @@ use http::{HeaderValue, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::demand::Brought;
 use super::discovery::{DiscoveryError, keys_url};
 use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
@@ -183,12 +184,12 @@ impl Fetcher {
             }
             // A defect in here must not be the end of refreshing.
             let fetched = AssertUnwindSafe(self.fetch()).catch_unwind().await;
-            let (brought_new_key, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
+            let (brought, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
                 Ok(fetched) => self.succeeded(fetched).await,
-                Err(failure) => (false, self.failed(&failure)),
+                Err(failure) => (Brought::Failure, self.failed(&failure)),
             };
             let demand = &self.remote().demand;
-            demand.finish(brought_new_key, asked_for, Instant::now());
+            demand.finish(brought, asked_for, Instant::now());
             tokio::select! {
                 // Either begins the same fetch; nothing is lost.
                 () = sleep(rest) => {}
@@ -263,8 +264,8 @@ impl Fetcher {
         }
     }
 
-    /// Puts the keys into use. Tells whether there is a new one, and how long to rest.
-    async fn succeeded(&mut self, fetched: Fetched) -> (bool, Duration) {
+    /// Puts the keys into use. Tells what they brought, and how long to rest.
+    async fn succeeded(&mut self, fetched: Fetched) -> (Brought, Duration) {
         let refresh = self.remote().keys.refresh;
         let name = self.remote().name.clone();
         let now = (self.clock)();
@@ -300,7 +301,8 @@ impl Fetcher {
             tracing::info!(provider = %name, failures = self.failures, "keys can be fetched again");
         }
         (self.failures, self.told_stale) = (0, false);
-        (brought_new_key, after_success(&refresh, fetched.max_age, chance()))
+        let brought = if brought_new_key { Brought::NewKey } else { Brought::NothingNew };
+        (brought, after_success(&refresh, fetched.max_age, chance()))
     }
 
     /// A provider whose clock is ahead issues tokens that are not valid yet, one whose clock is behind such as expire too

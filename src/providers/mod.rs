@@ -156,7 +156,10 @@ impl Provider {
     /// and tells whether the set is another one since. Keys that are not fetched are never others.
     pub async fn newer_keys(&self, token: &Token<'_>, why: &VerifyError, seen: KeySetId) -> bool {
         let Some(remote) = &self.keys.remote else { return false };
-        remote.ask_for_key(token, why).await;
+        // They may have come while the token was looked at.
+        if self.keys().id() == seen {
+            remote.ask_for_key(token, why).await;
+        }
         self.keys().id() != seen
     }
 
@@ -225,7 +228,7 @@ pub fn load(
 #[derive(PartialEq, Eq, Hash)]
 enum SharedSource {
     File(PathBuf),
-    Remote(config::RemoteKeys),
+    Remote(Box<config::RemoteKeys>),
 }
 
 impl SharedSource {
@@ -234,7 +237,7 @@ impl SharedSource {
             config::KeySource::PemFile(path) | config::KeySource::JwksFile(path) => {
                 Some(Self::File(path.clone()))
             }
-            config::KeySource::Remote(keys) => Some(Self::Remote((**keys).clone())),
+            config::KeySource::Remote(keys) => Some(Self::Remote(keys.clone())),
             config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
         }
     }

@@ -36,10 +36,24 @@ impl Remote {
         provider: &config::Provider,
         keys: &config::RemoteKeys,
     ) -> Result<Self, ClientTlsError> {
-        let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca } =
-            keys.fetch.clone();
-        let options =
-            ClientOptions { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca };
+        let config::Fetch {
+            connect_timeout,
+            timeout,
+            max_body,
+            allow_http,
+            allow_private_addresses,
+            ca,
+            proxy,
+        } = keys.fetch.clone();
+        let options = ClientOptions {
+            connect_timeout,
+            timeout,
+            max_body,
+            allow_http,
+            allow_private_addresses,
+            ca,
+            proxy,
+        };
         Ok(Self {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::address::is_public;
-use super::{Answer, Client, ClientOptions, Content, FetchError};
+use super::{Answer, Client, ClientOptions, Content, FetchError, tunnel};
 use crate::base::UnixTime;
 
 /// How large the head of an answer may be.
@@ -33,14 +33,14 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Where a URL leads.
-struct Target<'u> {
+pub(super) struct Target<'u> {
     tls: bool,
-    host: &'u str,
-    port: u16,
+    pub(super) host: &'u str,
+    pub(super) port: u16,
 }
 
 impl<'u> Target<'u> {
-    fn of(url: &'u Uri) -> Result<Self, FetchError> {
+    pub(super) fn of(url: &'u Uri) -> Result<Self, FetchError> {
         let tls = match url.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -96,8 +96,22 @@ pub(super) async fn get(
 }
 
 async fn connect(client: &Client, target: &Target<'_>) -> Result<Box<dyn Stream>, FetchError> {
-    let addresses = addresses(target, client.options.allow_private_addresses).await?;
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(FetchError::Unreachable)?;
+    let allow_private = client.options.allow_private_addresses;
+    let stream = match &client.options.proxy {
+        None => {
+            let addresses = addresses(target, allow_private).await?;
+            TcpStream::connect(addresses.as_slice()).await.map_err(FetchError::Unreachable)?
+        }
+        Some(proxy) => {
+            if let Ok(address) = target.host.parse::<IpAddr>()
+                && !allow_private
+                && !is_public(address)
+            {
+                return Err(FetchError::PrivateAddress(address));
+            }
+            tunnel::open(proxy, target).await?
+        }
+    };
     if !target.tls {
         return Ok(Box::new(stream));
     }

@@ -9,6 +9,7 @@
 mod address;
 mod exchange;
 mod tls;
+mod tunnel;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use crate::base::{ByteSize, UnixTime};
 
 pub use tls::ClientTlsError;
+pub use tunnel::ProxyRefusal;
 
 /// What a client may do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +40,9 @@ pub struct ClientOptions {
     pub allow_private_addresses: bool,
     /// The certificates, in PEM, of the only authorities to trust; `None` for those that the system trusts.
     pub ca: Option<PathBuf>,
+    /// `http://HOST:PORT` of a proxy that connects (RFC 9110, section 9.3.6). It resolves names, so that it, and not the
+    /// client, decides where they may lead; addresses are looked at here all the same.
+    pub proxy: Option<Uri>,
 }
 
 /// A client with its options and trust.
@@ -87,6 +92,9 @@ pub enum FetchError {
     /// No connection.
     #[error("no connection: {0}")]
     Unreachable(#[source] std::io::Error),
+    /// The proxy does not connect.
+    #[error("the proxy refuses: {0}")]
+    Proxy(ProxyRefusal),
     /// No TLS: mostly a certificate that is not trusted.
     #[error("no TLS connection: {0}")]
     Tls(#[source] std::io::Error),
@@ -117,6 +125,7 @@ impl FetchError {
         match self {
             Self::Url | Self::PlainHttp | Self::PrivateAddress(_) => "forbidden",
             Self::Unresolved(_) | Self::Unreachable(_) => "unreachable",
+            Self::Proxy(_) => "proxy",
             Self::Tls(_) => "tls",
             Self::ConnectTimeout | Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
