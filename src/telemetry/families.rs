@@ -36,6 +36,11 @@ pub struct Metrics {
     pub keys_usable: IntGaugeVec,
     /// `tollgate_keys_skipped{provider}`: keys of the set that can't be used.
     pub keys_skipped: IntGaugeVec,
+    /// `tollgate_introspection_calls_total{provider,outcome}`: `active`, `inactive`, or what went wrong.
+    pub introspection_calls: IntCounterVec,
+    /// `tollgate_introspection_lookups_total{provider,result}`: `hit`, `negative_hit`, `joined` (a call that was under
+    /// way), `called`, `busy` (more than the file allows).
+    pub introspection_lookups: IntCounterVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
@@ -121,6 +126,16 @@ impl Metrics {
             ),
             keys_usable: family.gauges("keys_usable", "Fetched keys that verify tokens.", &["provider"]),
             keys_skipped: family.gauges("keys_skipped", "Fetched keys that can't be used.", &["provider"]),
+            introspection_calls: family.counters(
+                "introspection_calls_total",
+                "Calls of a provider's introspection endpoint by outcome.",
+                &["provider", "outcome"],
+            ),
+            introspection_lookups: family.counters(
+                "introspection_lookups_total",
+                "Tokens that only an introspection endpoint knows, by where the answer came from.",
+                &["provider", "result"],
+            ),
             token_endpoints: family.counters(
                 "token_endpoint_requests_total",
                 "Requests to the token endpoints by outcome.",
