@@ -185,6 +185,9 @@ fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, 
 }
 
 fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+    if provider.introspection().is_some() {
+        return Err("only the provider can tell: its tokens are introspected".to_owned());
+    }
     provider.verify(token).map_err(|error| format!("{}: {error}", error.reason()))?;
     provider.check(token.typ(), token.claims(), now).map_err(|error| format!("{}: {error}", error.reason()))
 }

@@ -27,7 +27,8 @@ pub(super) fn to_ask<'p>(
     parsed: &Result<Token<'_>, ParseError>,
 ) -> Vec<&'p Arc<Provider>> {
     let Providers { with_keys, introspecting } = providers;
-    if introspecting.is_empty() || matches!(parsed, Err(ParseError::TooLong)) {
+    // Whose an encrypted token is, nobody here can tell.
+    if introspecting.is_empty() || matches!(parsed, Err(ParseError::TooLong | ParseError::Encrypted)) {
         return Vec::new();
     }
     let issuer = match parsed {

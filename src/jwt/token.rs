@@ -103,3 +103,34 @@ impl<'t> Token<'t> {
         self.jws.signature()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    #[test]
+    fn tells_whose_a_token_would_be_however_broken_it_is() {
+        let payload = br#"{"iss":"https://id.example.com","x":1}"#;
+        let (plain, padded) = (URL_SAFE_NO_PAD.encode(payload), URL_SAFE.encode(payload));
+        for text in
+            [format!("e30.{plain}.x"), format!("?.{padded}"), format!("..{plain}"), format!(".{plain}.a.b.c")]
+        {
+            let expected = (!text.starts_with("..")).then(|| "https://id.example.com".to_owned());
+            assert_eq!(claimed_issuer(text.as_bytes()), expected, "{text}");
+        }
+        for text in ["", "opaque", "a.b", "a.e30.b", "a.eyJpc3MiOjd9.b", "a.W10.b"] {
+            assert_eq!(claimed_issuer(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_claimed_issuer_is_found_or_not_in_any_text(head in "[^.]{0,9}", issuer in "[a-z:/]{1,20}", rest in ".{0,20}") {
+            let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"{issuer}"}}"#));
+            prop_assert_eq!(claimed_issuer(format!("{head}.{payload}.{rest}").as_bytes()), Some(issuer));
+            let _ = claimed_issuer(rest.as_bytes());
+        }
+    }
+}
