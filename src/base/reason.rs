@@ -92,12 +92,18 @@ reasons! {
     WrongClaimValue = "wrong_claim_value",
     /// A registered claim is of the wrong type.
     MalformedClaim = "malformed_claim",
+    /// The provider says that the token is not active (RFC 7662): unknown to it, expired or revoked.
+    InactiveToken = "inactive_token",
     /// The token, its session or its subject was revoked.
     Revoked = "revoked",
     /// A claim that the route turns into a header is absent.
     MissingIdentity = "missing_identity",
     /// The provider's keys are not known at present.
     KeysUnavailable = "keys_unavailable",
+    /// The provider that would know the token does not answer, or not what it should.
+    IntrospectionUnavailable = "introspection_unavailable",
+    /// The provider is being asked about as many tokens as the file allows.
+    IntrospectionBusy = "introspection_busy",
     /// The login service has more to do than it takes on.
     LoginBusy = "login_busy",
     /// The database of users and sessions does not answer.

@@ -201,6 +201,9 @@ fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, 
 }
 
 fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+    if provider.introspection().is_some() {
+        return Err("only the provider can tell: its tokens are introspected".to_owned());
+    }
     if !provider.has_keys_at(now) {
         return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
     }

@@ -11,6 +11,7 @@ mod claim_rules;
 mod environment;
 mod file;
 mod identity;
+mod introspection;
 mod issuer;
 mod jwks;
 mod mistake;

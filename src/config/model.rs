@@ -242,6 +242,8 @@ pub enum KeySource {
     Secret(Secret),
     /// `jwks_url:` or `discovery: true`: a JWK set on another server.
     Remote(Box<RemoteKeys>),
+    /// `introspection:` in place of keys: the provider itself says whether a token is good.
+    Introspection(Box<Introspection>),
 }
 
 /// Keys that are fetched, and fetched again.
@@ -264,6 +266,27 @@ pub enum KeyLocation {
     Discovery(String),
 }
 
+/// `introspection:` of a provider: where it is asked about each token (RFC 7662), and how often.
+#[derive(Debug, Clone)]
+pub struct Introspection {
+    /// `endpoint:` an absolute URL with a host, `http` or `https`.
+    pub endpoint: Uri,
+    /// As whom the gateway asks.
+    pub client_id: String,
+    /// What it proves that with.
+    pub client_secret: Secret,
+    /// How long the answer about an active token counts, if its `exp` does not come first; default 60s.
+    pub cache: Duration,
+    /// How long the answer about any other token counts; default 5s.
+    pub negative_cache: Duration,
+    /// How many questions may be open at once; default 64.
+    pub max_concurrent: u32,
+    /// How many questions may be asked in a second; default 200.
+    pub max_per_second: u32,
+    /// How it is asked.
+    pub fetch: Fetch,
+}
+
 /// `refresh:` of a provider: when its keys are fetched again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refresh {
@@ -275,7 +298,7 @@ pub struct Refresh {
     pub stale_if_error: Duration,
 }
 
-/// `fetch:` of a provider: how its keys are fetched.
+/// `fetch:` of a provider: how its keys are fetched, or its introspection endpoint asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fetch {
     /// To a connection, TLS included; default 2s.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName};
 
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
+use super::introspection;
 use super::mistake::MistakeKind;
-use super::model::{IssuerRule, KeySource, Provider, TokenRules};
+use super::model::{Audiences, Introspection, IssuerRule, KeySource, Provider, TokenRules};
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
@@ -90,12 +91,17 @@ fn provider<'r>(
     node.section(|section| {
         // What they mean, the kind of keys decides.
         let _ = (section.key("refresh"), section.key("fetch"));
-        let other_kind = section.not_available(&["introspection", "preset", "tenants"]);
+        let other_kind = section.not_available(&["preset", "tenants"]);
         let issuer = match section.key("issuer") {
             Some(node) => issuer(&node),
             None if other_kind => None,
+            // The endpoint answers for its own tokens, whatever they are called.
+            None if section.key("introspection").is_some() => Some(IssuerRule::Any),
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
+        if let Some(node) = section.key("introspection") {
+            return introspected(section, name, issuer, introspection::read(&node, section));
+        }
         let keys = match section.key("keys") {
             Some(node) => keys(&node, section, issuer.as_ref()),
             None if other_kind => None,
@@ -115,14 +121,7 @@ fn provider<'r>(
         let token_type = section
             .optional("token_type", |node| token_type(node, is_own))
             .or_else(|| is_own.then(|| "access".to_owned()));
-        let rules = TokenRules {
-            typ: section.optional("typ", typ).unwrap_or_default(),
-            authorized_parties: section
-                .optional("authorized_parties", authorized_parties)
-                .unwrap_or_default(),
-            max_age: section.optional("max_age", |node| node.duration(AGES)),
-            max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
-        };
+        let rules = TokenRules { typ: section.optional("typ", typ).unwrap_or_default(), ..rules(section) };
         Some(Provider {
             name: ProviderName::new(name),
             issuer: issuer?,
@@ -135,6 +134,46 @@ fn provider<'r>(
             rules,
         })
     })
+}
+
+/// A provider that is asked about its tokens. Whom they are meant for may be left to it: it knows who asks.
+fn introspected(
+    section: &Section<'_, '_>,
+    name: &str,
+    issuer: Option<IssuerRule>,
+    introspection: Option<Introspection>,
+) -> Option<Provider> {
+    let audiences = match section.key("audiences") {
+        Some(_) => audiences(section, false, false),
+        None => {
+            section.node().warn("without `audiences` its tokens for other applications are taken too, unless it refuses them itself");
+            Some(Audiences::Any)
+        }
+    };
+    let leeway = section.optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY));
+    let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
+    let rules = rules(section);
+    Some(Provider {
+        name: ProviderName::new(name),
+        issuer: issuer?,
+        keys: KeySource::Introspection(Box::new(introspection?)),
+        algorithms: AlgorithmSet::EMPTY,
+        audiences: audiences?,
+        leeway: leeway.unwrap_or(DEFAULT_LEEWAY),
+        required_claims,
+        token_type: None,
+        rules,
+    })
+}
+
+/// Those rules that all kinds of providers have.
+fn rules(section: &Section<'_, '_>) -> TokenRules {
+    TokenRules {
+        typ: Vec::new(),
+        authorized_parties: section.optional("authorized_parties", authorized_parties).unwrap_or_default(),
+        max_age: section.optional("max_age", |node| node.duration(AGES)),
+        max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
+    }
 }
 
 fn issuer(node: &Node<'_>) -> Option<IssuerRule> {
@@ -284,7 +323,9 @@ fn check_family(
             let signed_with = own.map_or("", Algorithm::name);
             (fits, format!("the issuer's keys, which are for {signed_with}"))
         }
-        Some(KeySource::JwksFile(_) | KeySource::Jwks(_)) | None => (true, String::new()),
+        Some(KeySource::JwksFile(_) | KeySource::Jwks(_) | KeySource::Introspection(_)) | None => {
+            (true, String::new())
+        }
     };
     if fits { Some(algorithm) } else { node.refuse(MistakeKind::AlgorithmFamily { algorithm, keys }) }
 }

@@ -46,7 +46,7 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&IssuerRule>) -> Option<
 
 /// An absolute URL that can be asked for: a fragment is nothing to send, and a user's name and password belong
 /// elsewhere.
-fn web_url(text: &str) -> Option<Uri> {
+pub(super) fn web_url(text: &str) -> Option<Uri> {
     let url: Uri = text.parse().ok()?;
     let web = matches!(url.scheme_str(), Some("http" | "https"));
     let host = url.host().is_some_and(|host| !host.is_empty());
@@ -63,8 +63,7 @@ pub(super) fn read(
     at: &Node<'_>,
 ) -> Option<RemoteKeys> {
     let refresh = section.optional("refresh", |node| node.section(refresh));
-    let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
-    let fetch = fetch.unwrap_or_else(default_fetch);
+    let fetch = fetch_options(section);
     let location = location?;
     let (plain, found) = match &location {
         KeyLocation::Url(url) => (url.scheme_str() == Some("http"), at.shown()),
@@ -108,6 +107,12 @@ fn refresh(section: &Section<'_, '_>) -> Option<Refresh> {
         cooldown,
         stale_if_error: stale_if_error.unwrap_or(DEFAULT_REFRESH.stale_if_error),
     })
+}
+
+/// Reads `fetch:` of a provider on another server.
+pub(super) fn fetch_options(section: &Section<'_, '_>) -> Fetch {
+    let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
+    fetch.unwrap_or_else(default_fetch)
 }
 
 fn default_fetch() -> Fetch {

@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use http::request;
 
 use super::credentials::Presented;
-use super::snapshot::{Auth, Route};
+use super::introspect::{introspect, to_ask};
+use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
@@ -28,7 +29,7 @@ pub(super) enum Caller {
     Known(Principal),
 }
 
-/// A good token and the provider whose policy it meets. Only this file makes one.
+/// A good token and the provider whose policy it meets. Only this file and `introspect.rs` make one.
 #[derive(Debug)]
 pub(super) struct Principal {
     pub(super) token: Rc<KnownToken>,
@@ -74,12 +75,12 @@ pub(super) async fn authenticate(
 
 async fn principal(
     worker: &Worker,
-    providers: &[Arc<Provider>],
+    providers: &Providers,
     text: &[u8],
     now: UnixTime,
 ) -> Result<Principal, Refusal> {
     if let Some((token, level)) = worker.tokens.find(text)
-        && let Some(outcome) = check_known(providers, &token, now)
+        && let Some(outcome) = check_known(&providers.with_keys, &token, now)
     {
         match level {
             Level::Worker => worker.cache_lookups.worker_hit(),
@@ -118,11 +119,18 @@ fn check_known<'p>(
 /// known waits for the provider's keys to be fetched again, where that may be, and gets a second try with them.
 async fn verify(
     worker: &Worker,
-    providers: &[Arc<Provider>],
+    providers: &Providers,
     text: &[u8],
     now: UnixTime,
 ) -> Result<Principal, Refusal> {
-    let token = jwt::parse(text, &worker.token_limits).map_err(|error| Refusal::InvalidToken {
+    let parsed = jwt::parse(text, &worker.token_limits);
+    let asked = to_ask(providers, text, &parsed);
+    if !asked.is_empty() {
+        // Boxed, so that requests with other tokens do not carry its state.
+        return Box::pin(introspect(worker, asked, text, now)).await;
+    }
+    let providers = providers.with_keys.as_slice();
+    let token = parsed.map_err(|error| Refusal::InvalidToken {
         reason: error.reason(),
         detail: Some(error.to_string().into()),
     })?;
@@ -136,7 +144,7 @@ async fn verify(
     let verified = VerifiedToken {
         text: text.into(),
         typ: token.typ().map(Into::into),
-        key,
+        key: Some(key),
         source: provider.key_source(),
         claims: token.into_claims(),
     };
@@ -230,7 +238,7 @@ fn no_provider(issuer: Option<&str>) -> Refusal {
     Refusal::InvalidToken { reason: ReasonCode::UnknownIssuer, detail: Some(detail.into()) }
 }
 
-fn refused_by_policy(error: &PolicyError) -> Refusal {
+pub(super) fn refused_by_policy(error: &PolicyError) -> Refusal {
     Refusal::InvalidToken { reason: error.reason(), detail: Some(error.to_string().into()) }
 }
 

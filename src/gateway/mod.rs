@@ -17,6 +17,7 @@ mod echo;
 mod forward;
 mod identify;
 mod inbound;
+mod introspect;
 mod journey;
 mod request_id;
 mod router;

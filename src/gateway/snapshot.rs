@@ -51,12 +51,29 @@ pub(super) enum Auth {
     /// Bearers of a token of one of these.
     Required {
         /// Any of these.
-        providers: Vec<Arc<Provider>>,
+        providers: Providers,
         /// What becomes of those without a token.
         mode: AuthMode,
         /// Where the token is.
         credentials: Credentials,
     },
+}
+
+/// The providers of a route, by how they vouch for a token.
+#[derive(Debug, Default)]
+pub(super) struct Providers {
+    /// By their signature.
+    pub(super) with_keys: Vec<Arc<Provider>>,
+    /// By their word.
+    pub(super) introspecting: Vec<Arc<Provider>>,
+}
+
+impl Providers {
+    fn new(allowed: &[usize], all: &[Arc<Provider>]) -> Self {
+        let allowed = allowed.iter().map(|&provider| Arc::clone(&all[provider]));
+        let (introspecting, with_keys) = allowed.partition(|provider| provider.introspection().is_some());
+        Self { with_keys, introspecting }
+    }
 }
 
 impl Snapshot {
@@ -101,7 +118,7 @@ fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Ar
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
             RouteAuth::Required { providers: allowed, mode, token_from } => Auth::Required {
-                providers: allowed.iter().map(|&provider| Arc::clone(&providers[provider])).collect(),
+                providers: Providers::new(allowed, providers),
                 mode: *mode,
                 credentials: Credentials::new(token_from),
             },

@@ -34,13 +34,18 @@ pub struct VerifiedToken {
     pub typ: Option<Box<str>>,
     /// What it says.
     pub claims: Claims,
-    /// The key that made the signature. When it is retired, so is the entry.
-    pub key: Arc<Key>,
+    /// The key that made the signature. When it is retired, so is the entry. `None`: the provider itself vouches for
+    /// the token, which is never kept here.
+    pub key: Option<Arc<Key>>,
     /// Where that key came from.
     pub source: KeySourceId,
 }
 
 impl VerifiedToken {
+    fn is_live(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.is_live())
+    }
+
     /// About how many bytes it holds: the claims as parsed take a few times their text.
     fn weight(&self) -> u32 {
         u32::try_from(self.text.len() * 4 + 512).unwrap_or(u32::MAX)
@@ -76,6 +81,11 @@ pub struct KnownToken {
 impl KnownToken {
     fn new(token: Arc<VerifiedToken>) -> Rc<Self> {
         Rc::new(Self { token, prepared: RefCell::default() })
+    }
+
+    /// A token that is good for this request, and no longer.
+    pub(super) fn unremembered(token: VerifiedToken) -> Rc<Self> {
+        Self::new(Arc::new(token))
     }
 }
 
@@ -135,10 +145,10 @@ impl TokenCache {
         if let Some(known) = &self.known.borrow()[place]
             && *known.token.text == *text
         {
-            return known.token.key.is_live().then(|| (Rc::clone(known), Level::Worker));
+            return known.token.is_live().then(|| (Rc::clone(known), Level::Worker));
         }
         let token = shared.tokens.get(text)?;
-        if !token.key.is_live() {
+        if !token.is_live() {
             shared.tokens.invalidate(text);
             return None;
         }
@@ -217,7 +227,7 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
             let text = text.into_bytes().into();
-            VerifiedToken { text, typ: None, claims, key: Arc::clone(&self.key), source: self.source }
+            VerifiedToken { text, typ: None, claims, key: Some(Arc::clone(&self.key)), source: self.source }
         }
     }
 

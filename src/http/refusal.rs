@@ -56,6 +56,10 @@ pub enum Refusal {
     },
     /// The provider's keys are not known at present: nobody can tell whether the token is good.
     KeysUnavailable,
+    /// The provider that would know the token does not say.
+    IntrospectionUnavailable,
+    /// The provider is being asked about as many tokens as the file allows.
+    IntrospectionBusy,
     /// The token service has more logins waiting than it takes on.
     LoginBusy,
     /// The token service's database does not answer.
@@ -87,9 +91,11 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoToken | Self::InvalidToken { .. } => StatusCode::UNAUTHORIZED,
             Self::MissingIdentity { .. } => StatusCode::FORBIDDEN,
-            Self::KeysUnavailable | Self::LoginBusy | Self::StoreUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
+            | Self::LoginBusy
+            | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -111,6 +117,8 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => *reason,
             Self::MissingIdentity { .. } => ReasonCode::MissingIdentity,
             Self::KeysUnavailable => ReasonCode::KeysUnavailable,
+            Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
+            Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
             Self::LoginBusy => ReasonCode::LoginBusy,
             Self::StoreUnavailable => ReasonCode::StoreUnavailable,
             Self::Internal => ReasonCode::Internal,
@@ -134,7 +142,11 @@ impl Refusal {
             Self::NoToken => "not_authenticated",
             Self::InvalidToken { .. } => "invalid_token",
             Self::MissingIdentity { .. } => "insufficient_identity",
-            Self::KeysUnavailable | Self::LoginBusy | Self::StoreUnavailable => "temporarily_unavailable",
+            Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
+            | Self::LoginBusy
+            | Self::StoreUnavailable => "temporarily_unavailable",
             Self::Internal => "internal_error",
         }
     }
@@ -155,7 +167,9 @@ impl Refusal {
             Self::AmbiguousCredentials => "More than one set of credentials was sent.",
             Self::InvalidToken { .. } => "The access token is not valid.",
             Self::MissingIdentity { .. } => "The access token does not identify the caller well enough.",
-            Self::KeysUnavailable => "The token can't be verified at present.",
+            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::IntrospectionBusy => {
+                "The token can't be verified at present."
+            }
             Self::LoginBusy => "Too many logins at once.",
             Self::StoreUnavailable => "The token service is temporarily unavailable.",
             Self::Internal => "Internal error.",
@@ -181,6 +195,8 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -205,6 +221,8 @@ impl Refusal {
             | Self::NoToken
             | Self::AmbiguousCredentials
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -227,6 +245,8 @@ impl Refusal {
             | Self::InvalidToken { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => false,
@@ -293,6 +313,8 @@ mod tests {
             Refusal::invalid_token(ReasonCode::Expired),
             Refusal::MissingIdentity { header: "x-user-id".into() },
             Refusal::KeysUnavailable,
+            Refusal::IntrospectionUnavailable,
+            Refusal::IntrospectionBusy,
             Refusal::LoginBusy,
             Refusal::StoreUnavailable,
             Refusal::Internal,

@@ -74,5 +74,5 @@ pub use key::{Key, KeyError, Origin};
 pub use key_set::{JwksError, KeySet, KeySetId, SkippedKey};
 pub use policy::{Policy, PolicyError};
 pub use signing_key::{HeaderForm, SigningError, SigningKey};
-pub use token::{Token, parse};
+pub use token::{Token, claimed_issuer, parse, parse_object};
 pub use verify::{VerifyError, verify, verify_jws};

@@ -160,6 +160,24 @@ impl Policy {
         self.required_claims.iter().try_for_each(|required| check_required(required, claims))
     }
 
+    /// Judges what a provider said of a token that it called active (RFC 7662, section 2.2).
+    ///
+    /// All members of such an answer are optional: without `exp` the token is good for as long as the provider says
+    /// so, and without `iss` it is the provider's own. `token_type` is `Bearer` there, of which no rule speaks.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check_introspected(&self, claims: &Claims, now: UnixTime) -> Result<(), PolicyError> {
+        self.check_times(claims, now)?;
+        if claims.issuer().is_some() && !self.issuer_matches(claims.issuer()) {
+            return Err(PolicyError::WrongIssuer);
+        }
+        self.check_audience(claims)?;
+        self.check_ages(claims, now)?;
+        self.check_authorized_party(claims)?;
+        self.required_claims.iter().try_for_each(|required| check_required(required, claims))
+    }
+
     /// A token is void from the very second of `exp` on (RFC 7519, section 4.1.4: "on or after").
     fn check_times(&self, claims: &Claims, now: UnixTime) -> Result<(), PolicyError> {
         let latest = now.plus(self.leeway);

@@ -333,3 +333,14 @@ fn the_first_broken_rule_is_named() {
     ];
     assert_eq!(seen, order);
 }
+
+#[test]
+fn what_a_provider_says_of_an_active_token_needs_neither_iss_nor_exp_nor_token_type() {
+    let check = |changes| Policy::new(&provider()).check_introspected(&claims(changes), NOW);
+    assert_eq!(check(json!({ "iss": null, "exp": null, "iat": null, "token_type": "refresh" })), Ok(()));
+    assert_eq!(check(json!({ "iss": "https://other.example.com" })), Err(PolicyError::WrongIssuer));
+    assert_eq!(check(json!({ "aud": null })), Err(PolicyError::WrongAudience));
+    assert!(matches!(check(json!({ "exp": NOW.0 - 30 })), Err(PolicyError::Expired { .. })));
+    assert!(matches!(check(json!({ "nbf": NOW.0 + 31 })), Err(PolicyError::NotYetValid { .. })));
+    assert!(matches!(check(json!({ "sub": null })), Err(PolicyError::MissingClaim { .. })));
+}

@@ -5,12 +5,15 @@
 //! the task outlives every failure. A request waits only where its token names a key that is not known, and not for long
 //! ([`Provider::newer_keys`]).
 //!
+//! A provider that introspects has no keys: it is asked about each token ([`Introspection`]).
+//!
 //! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
 
 mod demand;
 mod discovery;
 mod fetcher;
+mod introspection;
 mod kept_keys;
 mod remote;
 mod schedule;
@@ -31,6 +34,7 @@ use crate::jwt::{
 };
 
 pub use fetcher::{Fetching, first_fetches, start_fetching};
+pub use introspection::{Asking, Introspection, NoAnswer, Standing};
 pub use source::{KeySource, KeySourceId};
 
 use remote::Remote;
@@ -44,7 +48,9 @@ pub struct Provider {
     issuer_header: Option<HeaderValue>,
     algorithms: AlgorithmSet,
     policy: Policy,
+    /// Empty for good where it introspects.
     keys: Arc<KeySource>,
+    introspection: Option<Arc<Introspection>>,
 }
 
 /// A provider's keys can't be loaded.
@@ -163,6 +169,20 @@ impl Provider {
         self.keys().id() != seen
     }
 
+    /// Its introspection endpoint, where it has that in place of keys.
+    #[must_use]
+    pub fn introspection(&self) -> Option<&Arc<Introspection>> {
+        self.introspection.as_ref()
+    }
+
+    /// Checks the claims of a token that the provider called active.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the first rule that does not hold.
+    pub fn check_introspected(&self, claims: &Claims, now: UnixTime) -> Result<(), PolicyError> {
+        self.policy.check_introspected(claims, now)
+    }
+
     /// Checks a token's signature with the provider's keys.
     ///
     /// # Errors
@@ -204,8 +224,16 @@ pub fn load(
                 source
             }
         };
+        let introspection = match &provider.keys {
+            config::KeySource::Introspection(file) => {
+                let introspection = Introspection::new(&provider.name, file);
+                Some(Arc::new(introspection.map_err(|error| fail(error.into()))?))
+            }
+            _ => None,
+        };
+        let has_keys = keys.remote.is_none() && introspection.is_none();
         let serves = |key: &Arc<Key>| !key.algorithms().intersection(provider.algorithms).is_empty();
-        if keys.remote.is_none() && !keys.keys().keys().iter().any(serves) {
+        if has_keys && !keys.keys().keys().iter().any(serves) {
             return Err(fail(KeyProblem::NoKeyForAlgorithms(provider.algorithms)));
         }
         loaded.push(Arc::new(Provider {
@@ -219,6 +247,7 @@ pub fn load(
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
             keys,
+            introspection,
         }));
     }
     Ok(loaded)
@@ -238,7 +267,10 @@ impl SharedSource {
                 Some(Self::File(path.clone()))
             }
             config::KeySource::Remote(keys) => Some(Self::Remote(keys.clone())),
-            config::KeySource::Own | config::KeySource::Jwks(_) | config::KeySource::Secret(_) => None,
+            config::KeySource::Own
+            | config::KeySource::Jwks(_)
+            | config::KeySource::Secret(_)
+            | config::KeySource::Introspection(_) => None,
         }
     }
 }
@@ -259,7 +291,9 @@ fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<
         std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
     };
     match &provider.keys {
-        config::KeySource::Remote(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
+        config::KeySource::Remote(_) | config::KeySource::Introspection(_) => {
+            Ok(Arc::new(KeySet::new(Vec::new())))
+        }
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
         config::KeySource::PemFile(path) => {
             let pem = read(path)?;

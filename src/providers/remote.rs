@@ -15,6 +15,13 @@ use crate::jwt::{Token, VerifyError};
 /// So long a request waits for keys at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
+/// What the file allows a client to do.
+pub(super) fn client_options(fetch: &config::Fetch) -> ClientOptions {
+    let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca, proxy } =
+        fetch.clone();
+    ClientOptions { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca, proxy }
+}
+
 /// What is known of a source beside its keys.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -36,30 +43,12 @@ impl Remote {
         provider: &config::Provider,
         keys: &config::RemoteKeys,
     ) -> Result<Self, ClientTlsError> {
-        let config::Fetch {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        } = keys.fetch.clone();
-        let options = ClientOptions {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        };
         Ok(Self {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),
             leeway: provider.leeway,
             keys: keys.clone(),
-            client: Client::new(options)?,
+            client: Client::new(client_options(&keys.fetch))?,
             demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown),
             hasher: RandomState::new(),
         })

@@ -39,6 +39,11 @@ pub struct Metrics {
     /// `tollgate_provider_clock_skew_seconds{provider}`: how far the clock of the server that its keys come from is ahead
     /// of ours.
     pub clock_skew: IntGaugeVec,
+    /// `tollgate_introspection_calls_total{provider,outcome}`: `active`, `inactive`, or what went wrong.
+    pub introspection_calls: IntCounterVec,
+    /// `tollgate_introspection_lookups_total{provider,result}`: `hit`, `negative_hit`, `joined` (a call that was under
+    /// way), `called`, `busy` (more than the file allows).
+    pub introspection_lookups: IntCounterVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
@@ -128,6 +133,16 @@ impl Metrics {
                 "provider_clock_skew_seconds",
                 "How far the clock of a provider's key server is ahead of ours.",
                 &["provider"],
+            ),
+            introspection_calls: family.counters(
+                "introspection_calls_total",
+                "Calls of a provider's introspection endpoint by outcome.",
+                &["provider", "outcome"],
+            ),
+            introspection_lookups: family.counters(
+                "introspection_lookups_total",
+                "Tokens that only an introspection endpoint knows, by where the answer came from.",
+                &["provider", "result"],
             ),
             token_endpoints: family.counters(
                 "token_endpoint_requests_total",

@@ -114,7 +114,7 @@ mod in_a_header {
         let own = HeaderName::from_static("x-api-token");
         let other = HeaderName::from_static("x_api_token");
         let auth = |sources: &[TokenSource]| Auth::Required {
-            providers: Vec::new(),
+            providers: crate::gateway::snapshot::Providers::default(),
             mode: crate::config::AuthMode::Enforce,
             credentials: Credentials::new(sources),
         };

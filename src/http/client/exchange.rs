@@ -8,9 +8,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AGE, CACHE_CONTROL, CONNECTION, DATE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http::header::{
+    ACCEPT, AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, ETAG, HOST, IF_NONE_MATCH,
+    USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -60,6 +63,35 @@ pub(super) async fn get(
     accept: &'static str,
     etag: Option<&HeaderValue>,
 ) -> Result<Answer, FetchError> {
+    let mut request = request(url, accept)?;
+    if let Some(etag) = etag {
+        request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
+    }
+    send(client, url, request).await
+}
+
+/// See [`Client::post_form`].
+pub(super) async fn post_form(
+    client: &Client,
+    url: &Uri,
+    accept: &'static str,
+    authorization: &HeaderValue,
+    form: Bytes,
+) -> Result<Bytes, FetchError> {
+    let mut request = request(url, accept)?;
+    *request.method_mut() = Method::POST;
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, authorization.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    *request.body_mut() = Full::new(form);
+    match send(client, url, request).await?.content {
+        Content::New(body) => Ok(body),
+        // Nobody asked for it.
+        Content::Unchanged => Err(FetchError::Status(StatusCode::NOT_MODIFIED)),
+    }
+}
+
+async fn send(client: &Client, url: &Uri, request: Request<Full<Bytes>>) -> Result<Answer, FetchError> {
     let target = Target::of(url)?;
     if !target.tls && !client.options.allow_http {
         return Err(FetchError::PlainHttp);
@@ -68,12 +100,12 @@ pub(super) async fn get(
     let stream = timeout(client.options.connect_timeout, connecting)
         .await
         .unwrap_or(Err(FetchError::ConnectTimeout))?;
-    let request = request(url, accept, etag)?;
+    let conditional = request.headers().contains_key(IF_NONE_MATCH);
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(ANSWER_HEAD).handshake(TokioIo::new(stream)).await?;
     let mut exchange = pin!(async move {
         let answer = sender.send_request(request).await?;
-        read(answer, &client.options, etag.is_some()).await
+        read(answer, &client.options, conditional).await
     });
     let mut connection = pin!(connection);
     let mut open = true;
@@ -135,13 +167,9 @@ async fn addresses(target: &Target<'_>, allow_private: bool) -> Result<Vec<Socke
     }
 }
 
-fn request(
-    url: &Uri,
-    accept: &'static str,
-    etag: Option<&HeaderValue>,
-) -> Result<Request<Empty<Bytes>>, FetchError> {
+fn request(url: &Uri, accept: &'static str) -> Result<Request<Full<Bytes>>, FetchError> {
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::new(Empty::new());
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = path.parse().map_err(|_| FetchError::Url)?;
     let authority = url.authority().ok_or(FetchError::Url)?;
     let headers = request.headers_mut();
@@ -150,9 +178,6 @@ fn request(
     let agent = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Some(etag) = etag {
-        headers.insert(IF_NONE_MATCH, etag.clone());
-    }
     Ok(request)
 }
 

@@ -1,5 +1,5 @@
-//! The one HTTP client of the control plane: a GET of a small document from a server that may be slow, wrong or
-//! hostile.
+//! The one HTTP client of the control plane: small documents, got or asked for with a form, from servers that may be
+//! slow, wrong or hostile.
 //!
 //! Every exchange has a connection of its own, deadlines and a size limit. Redirects are never followed: where a
 //! document lies is for the file to say, not for whoever answers. Which addresses may be connected to is decided on
@@ -157,6 +157,21 @@ impl Client {
         etag: Option<&HeaderValue>,
     ) -> Result<Answer, FetchError> {
         let exchange = exchange::get(self, url, accept, etag);
+        timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    /// Posts a form, `application/x-www-form-urlencoded`, and gets the whole body of the answer.
+    ///
+    /// # Errors
+    /// Everything that is no complete 200.
+    pub async fn post_form(
+        &self,
+        url: &Uri,
+        accept: &'static str,
+        authorization: &HeaderValue,
+        form: Bytes,
+    ) -> Result<Bytes, FetchError> {
+        let exchange = exchange::post_form(self, url, accept, authorization, form);
         timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
     }
 }

@@ -1,0 +1,413 @@
+//! Tokens that only their issuer knows: it is asked about each (RFC 7662), and its answers are kept for a while.
+//!
+//! Answers are found by the token's digest, so that no memory of them holds a token. Requests that bring the same token
+//! while the provider is asked about it wait for the one answer. How many questions are open, and how many are asked in
+//! a second, is bounded: a flood of made-up tokens costs the provider no more than that, and beyond it a token is
+//! answered "not now", never "bad".
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+use super::remote::client_options;
+use crate::base::{ProviderName, UnixTime};
+use crate::config;
+use crate::http::client::{Client, ClientTlsError, FetchError};
+use crate::jwt::{Claims, Limits, ParseError, parse_object};
+use crate::telemetry::Metrics;
+
+const ACCEPT: &str = "application/json";
+/// About so many bytes of answers about active tokens are kept for each provider.
+const MEMORY: u64 = 16 << 20;
+/// So many tokens that are not active are remembered for each provider.
+const MOST_INACTIVE: u64 = 16_384;
+
+/// What stays as it is in a form (WHATWG URL, `application/x-www-form-urlencoded` percent-encode set).
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
+
+/// SHA-256 of a token.
+type Digest = [u8; 32];
+
+/// A provider's introspection endpoint, with what it said.
+pub struct Introspection {
+    name: ProviderName,
+    endpoint: Uri,
+    client: Client,
+    authorization: HeaderValue,
+    /// So long a request waits for an answer at most.
+    deadline: Duration,
+    active: moka::sync::Cache<Digest, Arc<Active>>,
+    inactive: moka::sync::Cache<Digest, ()>,
+    /// Held for a few instructions, by those that find no answer; never across an `await`.
+    calls: Mutex<Calls>,
+    /// The last call failed, and that was said.
+    failing: AtomicBool,
+}
+
+impl fmt::Debug for Introspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Introspection").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the provider says of a token.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// It is good, and this is what it says.
+    Active(Arc<Claims>),
+    /// It is none of the provider's, or not any more.
+    Inactive,
+}
+
+/// Why nobody can tell what a token is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The provider does not answer, or not what it should.
+    Unavailable,
+    /// The provider is being asked as much as the file allows.
+    Busy,
+}
+
+/// What a call needs of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'g> {
+    /// The control plane, on which the provider is called.
+    pub control: &'g Handle,
+    /// Where calls are counted.
+    pub metrics: &'g Arc<Metrics>,
+    /// The present second.
+    pub now: UnixTime,
+}
+
+#[derive(Debug)]
+struct Active {
+    claims: Arc<Claims>,
+    weight: u32,
+}
+
+type Outcome = Result<Standing, NoAnswer>;
+
+/// The questions that are open, and those that may still be asked.
+#[derive(Debug)]
+struct Calls {
+    open: HashMap<Digest, watch::Receiver<Option<Outcome>>>,
+    max_concurrent: usize,
+    max_per_second: f64,
+    /// So many may be asked at once.
+    allowance: f64,
+    /// When the allowance was last reckoned.
+    reckoned: Instant,
+}
+
+impl Calls {
+    fn new(max_concurrent: u32, max_per_second: u32, now: Instant) -> Self {
+        let max_per_second = f64::from(max_per_second);
+        Self {
+            open: HashMap::new(),
+            max_concurrent: usize::try_from(max_concurrent).unwrap_or(usize::MAX),
+            max_per_second,
+            allowance: max_per_second,
+            reckoned: now,
+        }
+    }
+
+    /// Takes one from the allowance, if another question may be asked.
+    fn admit(&mut self, now: Instant) -> bool {
+        let earned = now.saturating_duration_since(self.reckoned).as_secs_f64() * self.max_per_second;
+        self.allowance = (self.allowance + earned).min(self.max_per_second);
+        self.reckoned = now;
+        let admitted = self.open.len() < self.max_concurrent && self.allowance >= 1.0;
+        if admitted {
+            self.allowance -= 1.0;
+        }
+        admitted
+    }
+}
+
+/// Why an answer says nothing.
+#[derive(Debug, thiserror::Error)]
+enum CallFailure {
+    #[error(transparent)]
+    Answer(#[from] FetchError),
+    #[error("the answer can't be used: {0}")]
+    Malformed(#[from] ParseError),
+    #[error("the answer does not say whether the token is active")]
+    NoStanding,
+}
+
+impl CallFailure {
+    const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Answer(error) => error.outcome(),
+            Self::Malformed(_) | Self::NoStanding => "malformed",
+        }
+    }
+}
+
+impl Introspection {
+    /// Nobody is asked yet.
+    pub(super) fn new(name: &ProviderName, file: &config::Introspection) -> Result<Self, ClientTlsError> {
+        Ok(Self {
+            name: name.clone(),
+            endpoint: file.endpoint.clone(),
+            client: Client::new(client_options(&file.fetch))?,
+            authorization: basic(&file.client_id, file.client_secret.expose()),
+            deadline: file.fetch.timeout,
+            active: moka::sync::Cache::builder()
+                .max_capacity(MEMORY)
+                .weigher(|_, active: &Arc<Active>| active.weight)
+                .time_to_live(file.cache)
+                .build(),
+            inactive: moka::sync::Cache::builder()
+                .max_capacity(MOST_INACTIVE)
+                .time_to_live(file.negative_cache)
+                .build(),
+            calls: Mutex::new(Calls::new(file.max_concurrent, file.max_per_second, Instant::now())),
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    /// What the provider says of a token, or said not long ago.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: the token may be good or bad.
+    pub async fn ask(self: &Arc<Self>, token: &[u8], asking: Asking<'_>) -> Result<Standing, NoAnswer> {
+        let mut name = [0; 32];
+        name.copy_from_slice(digest(&SHA256, token).as_ref());
+        let mut answer = match self.known(&name, asking) {
+            Some(standing) => return Ok(standing),
+            None => self.join_or_call(name, token, asking)?,
+        };
+        let Ok(Ok(outcome)) = timeout(self.deadline, answer.wait_for(Option::is_some)).await else {
+            // Late, or ended by a defect.
+            return Err(NoAnswer::Unavailable);
+        };
+        outcome.clone().unwrap_or(Err(NoAnswer::Unavailable))
+    }
+
+    /// What was said before and still counts.
+    fn known(&self, token: &Digest, asking: Asking<'_>) -> Option<Standing> {
+        if let Some(active) = self.active.get(token)
+            && active.claims.expires_at().is_none_or(|exp| asking.now < exp)
+        {
+            self.count(asking, "hit");
+            return Some(Standing::Active(Arc::clone(&active.claims)));
+        }
+        self.inactive.get(token)?;
+        self.count(asking, "negative_hit");
+        Some(Standing::Inactive)
+    }
+
+    fn join_or_call(
+        self: &Arc<Self>,
+        name: Digest,
+        token: &[u8],
+        asking: Asking<'_>,
+    ) -> Result<watch::Receiver<Option<Outcome>>, NoAnswer> {
+        let mut calls = self.calls();
+        if let Some(open) = calls.open.get(&name) {
+            self.count(asking, "joined");
+            return Ok(open.clone());
+        }
+        // The call may have ended between the first look and the lock.
+        if let Some(standing) = self.known(&name, asking) {
+            return Ok(watch::channel(Some(Ok(standing))).1);
+        }
+        if !calls.admit(Instant::now()) {
+            self.count(asking, "busy");
+            return Err(NoAnswer::Busy);
+        }
+        self.count(asking, "called");
+        let (sender, receiver) = watch::channel(None);
+        calls.open.insert(name, receiver.clone());
+        let open = OpenCall { introspection: Arc::clone(self), name };
+        // On the control plane, so that it outlives the request that asks first.
+        asking.control.spawn(open.run(form(token), sender, Arc::clone(asking.metrics)));
+        Ok(receiver)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Every change is one step: a panic can't leave a half of it.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, asking: Asking<'_>, result: &str) {
+        asking.metrics.introspection_lookups.with_label_values(&[self.name.as_str(), result]).inc();
+    }
+
+    async fn call(&self, form: Bytes) -> Result<(Standing, usize), CallFailure> {
+        let answer = self.client.post_form(&self.endpoint, ACCEPT, &self.authorization, form).await?;
+        Ok((read(&answer)?, answer.len()))
+    }
+
+    /// Keeps an answer. Tells the outcome to those who wait, and one word of it to the metric.
+    fn conclude(
+        &self,
+        name: Digest,
+        answer: Result<(Standing, usize), CallFailure>,
+    ) -> (Outcome, &'static str) {
+        let provider = &self.name;
+        match answer {
+            Ok((standing, length)) => {
+                if self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(%provider, "tokens can be introspected again");
+                }
+                let outcome = match &standing {
+                    Standing::Active(claims) => {
+                        // Claims as read take a few times their text.
+                        let weight = u32::try_from(length * 4 + 512).unwrap_or(u32::MAX);
+                        self.active.insert(name, Arc::new(Active { claims: Arc::clone(claims), weight }));
+                        "active"
+                    }
+                    Standing::Inactive => {
+                        self.active.invalidate(&name);
+                        self.inactive.insert(name, ());
+                        "inactive"
+                    }
+                };
+                (Ok(standing), outcome)
+            }
+            Err(failure) => {
+                if self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%provider, "can't introspect tokens: {failure}");
+                } else {
+                    tracing::warn!(%provider, "can't introspect tokens, which are answered 503: {failure}");
+                }
+                (Err(NoAnswer::Unavailable), failure.outcome())
+            }
+        }
+    }
+}
+
+/// A question that is on its way. It is open until this is dropped, even by a panic.
+struct OpenCall {
+    introspection: Arc<Introspection>,
+    name: Digest,
+}
+
+impl OpenCall {
+    async fn run(self, form: Bytes, waiting: watch::Sender<Option<Outcome>>, metrics: Arc<Metrics>) {
+        let introspection = &self.introspection;
+        let answer = introspection.call(form).await;
+        let (outcome, word) = introspection.conclude(self.name, answer);
+        metrics.introspection_calls.with_label_values(&[introspection.name.as_str(), word]).inc();
+        // Whoever comes from now on finds the answer where it is kept, or asks anew.
+        drop(self);
+        let _ = waiting.send(Some(outcome));
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.introspection.calls().open.remove(&self.name);
+    }
+}
+
+/// An answer of RFC 7662, section 2.2. A member that is `null` is absent.
+fn read(answer: &[u8]) -> Result<Standing, CallFailure> {
+    let mut members = parse_object(answer, &Limits::default())?;
+    let active =
+        members.remove("active").and_then(|active| active.as_bool()).ok_or(CallFailure::NoStanding)?;
+    if !active {
+        return Ok(Standing::Inactive);
+    }
+    members.retain(|_, value| !value.is_null());
+    Ok(Standing::Active(Arc::new(Claims::from_members(members)?)))
+}
+
+fn form(token: &[u8]) -> Bytes {
+    format!("token={}&token_type_hint=access_token", form_encoded(token)).into()
+}
+
+fn form_encoded(text: &[u8]) -> String {
+    // A percent sign of the text itself is `%25`: only a space becomes `%20`.
+    percent_encode(text, FORM).to_string().replace("%20", "+")
+}
+
+/// RFC 6749, section 2.3.1: name and secret are encoded as in a form before RFC 7617 puts a colon between.
+fn basic(client_id: &str, secret: &[u8]) -> HeaderValue {
+    let pair = Zeroizing::new(format!("{}:{}", form_encoded(client_id.as_bytes()), form_encoded(secret)));
+    let field = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&field).expect("base64 is visible text");
+    value.set_sensitive(true);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_and_secret_are_encoded_before_the_colon_comes_between() {
+        let value = basic("gate:1 é", b"a+b%20/\xff~*-._");
+        let text = STANDARD.decode(value.to_str().unwrap().strip_prefix("Basic ").unwrap()).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "gate%3A1+%C3%A9:a%2Bb%2520%2F%FF%7E*-._");
+        assert!(value.is_sensitive());
+        assert_eq!(form(b"a&b=c d"), "token=a%26b%3Dc+d&token_type_hint=access_token");
+    }
+
+    #[test]
+    fn only_a_strict_object_that_says_active_is_an_answer() {
+        let outcome = |text: &str| match read(text.as_bytes()) {
+            Ok(Standing::Active(claims)) => format!("{claims:?}"),
+            Ok(Standing::Inactive) => "inactive".to_owned(),
+            Err(failure) => failure.outcome().to_owned(),
+        };
+        assert_eq!(outcome(r#"{"active":true,"sub":"ada","exp":null}"#), r#"Claims(["sub"])"#);
+        assert_eq!(outcome(r#"{"active":false,"sub":7}"#), "inactive");
+        let deep = format!(r#"{{"active":true,"a":{}1{}}}"#, "[".repeat(50), "]".repeat(50));
+        for bad in [
+            "",
+            "<html>",
+            "true",
+            "[true]",
+            "{}",
+            r#"{"active":null}"#,
+            r#"{"active":"true"}"#,
+            r#"{"active":1}"#,
+            r#"{"active":false,"active":true}"#,
+            r#"{"active":true,"sub":7}"#,
+            r#"{"active":true,"exp":"soon"}"#,
+            r#"{"active":true} x"#,
+            &deep,
+        ] {
+            assert_eq!(outcome(bad), "malformed", "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_asked_in_a_second_than_is_allowed() {
+        let start = Instant::now();
+        let mut calls = Calls::new(1000, 3, start);
+        let admitted = |calls: &mut Calls, now| (0..10).filter(|_| calls.admit(now)).count();
+        assert_eq!(admitted(&mut calls, start), 3);
+        assert_eq!(admitted(&mut calls, start + Duration::from_millis(400)), 1);
+        assert_eq!(admitted(&mut calls, start + Duration::from_secs(60)), 3);
+    }
+
+    #[test]
+    fn no_more_is_asked_at_once_than_is_allowed() {
+        let now = Instant::now();
+        let mut calls = Calls::new(2, 100, now);
+        for name in 0..2 {
+            assert!(calls.admit(now));
+            calls.open.insert([name; 32], watch::channel(None).1);
+        }
+        assert!(!calls.admit(now));
+        calls.open.remove(&[0; 32]);
+        assert!(calls.admit(now));
+    }
+}
