@@ -268,4 +268,33 @@ mod tests {
         assert_eq!(found(&routes, "h", "/a/"), Found::Nothing);
         assert_eq!(found(&[], "h", "/"), Found::Nothing);
     }
+
+    /// Words of the routes below and everything that could disguise them.
+    const PATHS: &str = "(/|/admin|/%61dmin|/%2561dmin|/ad%256din|/%252561dmin|/users|/@me|/%40me|/%2540me|/x|/%78|/%2578|\
+                         //|/\\.|/\\.\\.|/%2e%2e|/caf\u{e9}|/caf%c3%a9|/caf%25c3%25a9|%25|%253f|%3f|%23|%3b|%20|%|a){0,4}";
+
+    proptest::proptest! {
+        /// What goes to the upstream, decoded once more and read anew, is refused or takes the same route.
+        #[test]
+        fn decoding_the_forwarded_path_once_more_never_leads_to_another_route(path in PATHS) {
+            let routes = [
+                route(HostPattern::Any, prefix(""), &[]),
+                route(HostPattern::Any, prefix("/admin"), &[]),
+                route(HostPattern::Any, exact("/admin/x"), &[]),
+                route(HostPattern::Any, exact("/users/@me"), &[]),
+                route(HostPattern::Any, prefix("/caf\u{e9}"), &[]),
+            ];
+            let router = Router::new(&routes);
+            let Ok(normal) = crate::http::normalize(&path) else { return Ok(()) };
+            if normal.oddities() != crate::http::Oddities::default() {
+                // 400 on every route that does not name them.
+                return Ok(());
+            }
+            let found = router.find("h", normal.key(), &Method::GET);
+            let decoded = percent_encoding::percent_decode_str(normal.forwarded()).decode_utf8().expect("UTF-8");
+            if let Ok(again) = crate::http::normalize(&decoded) {
+                proptest::prop_assert_eq!(router.find("h", again.key(), &Method::GET), found, "{} then {}", path, decoded);
+            }
+        }
+    }
 }
