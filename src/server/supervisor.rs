@@ -96,3 +96,60 @@ fn keep_running(
         std::thread::park_timeout(Duration::from_millis(100));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::Snapshot;
+    use crate::server::worker_thread::ListenerPlan;
+    use crate::telemetry::Metrics;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::path::Path;
+    use tokio::runtime::Handle;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    const FILE: &str = "
+upstreams: { echo: { builtin: echo } }
+routes: [ { match: { path: /* }, auth: none, upstream: echo } ]";
+
+    fn crew(commands: tokio::sync::mpsc::UnboundedSender<Command>, control: Handle) -> Arc<Crew> {
+        let config =
+            crate::config::read_text(FILE, Path::new("gateway.yaml"), &|_| None).expect("a valid file");
+        let metrics = Arc::new(Metrics::new());
+        Arc::new(Crew {
+            listeners: vec![ListenerPlan { label: "server.listeners[0]".into(), tls: None }],
+            loads: vec![metrics.worker_connections.with_label_values(&["0"])],
+            commands: vec![commands],
+            most_connections: 10,
+            snapshot: Arc::new(Snapshot::new(&config, &[], None)),
+            metrics,
+            control,
+        })
+    }
+
+    #[test]
+    fn a_worker_that_died_starts_again_on_the_socket_in_whose_queue_its_clients_wait() {
+        let control = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let (sender, receiver) = unbounded_channel();
+        let crew = crew(sender, control.handle().clone());
+        // A blocking socket is what no worker can start with.
+        let socket = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let mut waiting =
+            TcpStream::connect(socket.local_addr().expect("bound")).expect("queued by the kernel");
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        waiting.write_all(request).expect("written");
+        let held = socket.try_clone().expect("a second end of the same socket");
+
+        let supervisor =
+            Supervisor::start(&crew, vec![receiver], vec![vec![socket]], None).expect("a thread");
+        while crew.metrics.worker_restarts.get() == 0 {
+            std::thread::yield_now();
+        }
+        held.set_nonblocking(true).expect("the worker's end too");
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        supervisor.drain(Duration::from_secs(1));
+    }
+}
