@@ -1,0 +1,73 @@
+//! `issuer:` as meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::{Algorithm, Secret};
+/// `issuer:`: the built-in token endpoints.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Whose behaviour it has where the two differ.
+    pub compatibility: Compatibility,
+    /// `sqlite://PATH`: users, sessions, blacklist.
+    pub store: PathBuf,
+    /// Where the endpoints are.
+    pub paths: TokenPaths,
+    /// `exp - iat` of an access token; default 5m.
+    pub access_token_lifetime: Duration,
+    /// `exp - iat` of a refresh token; default 1d.
+    pub refresh_token_lifetime: Duration,
+    /// A refresh answers with a new refresh token too; default true, SimpleJWT's false.
+    pub rotate_refresh_tokens: bool,
+    /// The rotated token is refused from then on; default true, SimpleJWT's false.
+    pub blacklist_after_rotation: bool,
+    /// What tokens are signed with; default ES256, SimpleJWT's HS256.
+    pub algorithm: Algorithm,
+    /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
+    pub signing_key: Option<Secret>,
+    /// `key_ring:` its folder; default `keys` below `state.directory`.
+    pub key_ring: PathBuf,
+    /// Claims added to each user's tokens, in the order of the file.
+    pub claims: Vec<(String, ClaimSource)>,
+    /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
+    pub issuer: Option<String>,
+    /// `aud` of the tokens: the audiences of the provider with own keys.
+    pub audiences: Vec<String>,
+    /// How far clocks may differ when a refresh token is read: the leeway of the provider with own keys.
+    pub leeway: Duration,
+}
+
+/// `compatibility:` of the issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compatibility {
+    /// Tollgate's own, safer where the two differ.
+    Tollgate,
+    /// djangorestframework-simplejwt to the letter.
+    SimpleJwt,
+}
+
+/// `paths:` of the issuer, each absolute.
+#[derive(Debug, Clone)]
+pub struct TokenPaths {
+    /// Log in; default `/api/token/`.
+    pub obtain: String,
+    /// Trade a refresh token; default `/api/token/refresh/`.
+    pub refresh: String,
+    /// Ask whether a token is good; default `/api/token/verify/`.
+    pub verify: String,
+    /// End a refresh token; default `/api/token/blacklist/`.
+    pub blacklist: String,
+}
+
+/// Where the value of an added claim comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimSource {
+    /// `{ from: username }`.
+    Username,
+    /// `{ from: email }`.
+    Email,
+    /// `{ from: roles }`: names joined by blanks, as a scope is written.
+    Roles,
+    /// `{ value: … }`: this text.
+    Constant(String),
+}

@@ -1,0 +1,180 @@
+//! `providers:` as meant.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
+use crate::config::token_typ::TokenTyp;
+/// One of `providers:`: a party whose tokens are taken.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its key in the file.
+    pub name: ProviderName,
+    /// The `iss` of its tokens.
+    pub issuer: IssuerRule,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// The algorithms that its tokens may name; never empty, of the family of its keys where that is known.
+    pub algorithms: AlgorithmSet,
+    /// Whom its tokens must be meant for.
+    pub audiences: Audiences,
+    /// How far clocks may differ, for `exp`, `nbf` and `iat`; default 0s for own keys, else 30s.
+    pub leeway: Duration,
+    /// Claims that must be there, some with certain values.
+    pub required_claims: Vec<RequiredClaim>,
+    /// The value that the claim `token_type` must have: `access` for own keys, and by `token_type: access` for
+    /// SimpleJWT's tokens. `None`: may be absent, but not `refresh`.
+    pub token_type: Option<String>,
+    /// What few providers ask for.
+    pub rules: TokenRules,
+}
+
+/// Rules for a provider's tokens of which each is off unless the file names it.
+#[derive(Debug, Clone, Default)]
+pub struct TokenRules {
+    /// `typ:` of the header, one of these. Empty: any, or none.
+    pub typ: Vec<TokenTyp>,
+    /// `authorized_parties:` to whom it may have been issued, as `azp` or `client_id` name them. Empty: anybody.
+    pub authorized_parties: Vec<String>,
+    /// `max_age:` the longest time since `iat`.
+    pub max_age: Option<Duration>,
+    /// `max_lifetime:` the longest time from `iat` to `exp`.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// One of `required_claims:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredClaim {
+    /// Which.
+    pub path: ClaimPath,
+    /// What it must be, or if it is a list hold, one of these. Empty: anything but `null`.
+    pub one_of: Vec<ClaimValue>,
+}
+
+impl From<ClaimPath> for RequiredClaim {
+    /// It must be there.
+    fn from(path: ClaimPath) -> Self {
+        Self { path, one_of: Vec::new() }
+    }
+}
+
+/// A value that a claim may be required to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimValue {
+    /// This text, byte by byte.
+    Text(String),
+    /// `true` or `false`, as in `email_verified`.
+    Bool(bool),
+}
+
+/// Which `iss` is a provider's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerRule {
+    /// This text, compared byte by byte.
+    Exactly(String),
+    /// `issuer: any`: whatever the token says, or nothing.
+    Any,
+}
+
+/// Which `aud` a provider's tokens must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audiences {
+    /// `audiences: any`, or nothing said for the gateway's own keys: `aud` is not looked at.
+    Any,
+    /// At least one of these.
+    OneOf(Vec<String>),
+    /// `audiences: { all: [a, b] }`: each of these.
+    AllOf(Vec<String>),
+}
+
+/// `keys:` of a provider.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// `own: true`: the issuer's key ring, or its `signing_key`.
+    Own,
+    /// `pem_file:` one public key or certificate.
+    PemFile(PathBuf),
+    /// `jwks_file:` a JWK set.
+    JwksFile(PathBuf),
+    /// `jwks:` a JWK set within the file, as JSON.
+    Jwks(Secret),
+    /// `secret:` a shared secret for HMAC.
+    Secret(Secret),
+    /// `jwks_url:` or `discovery: true`: a JWK set on another server.
+    Remote(Box<RemoteKeys>),
+    /// `introspection:` in place of keys: the provider itself says whether a token is good.
+    Introspection(Box<Introspection>),
+}
+
+/// Keys that are fetched, and fetched again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RemoteKeys {
+    /// Where they are.
+    pub location: KeyLocation,
+    /// `refresh:`.
+    pub refresh: Refresh,
+    /// `fetch:`.
+    pub fetch: Fetch,
+}
+
+/// Where a provider publishes its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyLocation {
+    /// `jwks_url:` an absolute URL with a host, `http` or `https`.
+    Url(Uri),
+    /// `discovery: true`: where the document of this issuer, an absolute URL without a query, says.
+    Discovery(String),
+}
+
+/// `introspection:` of a provider: where it is asked about each token (RFC 7662), and how often.
+#[derive(Debug, Clone)]
+pub struct Introspection {
+    /// `endpoint:` an absolute URL with a host, `http` or `https`.
+    pub endpoint: Uri,
+    /// As whom the gateway asks.
+    pub client_id: String,
+    /// What it proves that with.
+    pub client_secret: Secret,
+    /// How long the answer about an active token counts, if its `exp` does not come first; default 60s.
+    pub cache: Duration,
+    /// How long the answer about any other token counts; default 5s.
+    pub negative_cache: Duration,
+    /// How many questions may be open at once; default 64.
+    pub max_concurrent: u32,
+    /// How many questions may be asked in a second; default 200.
+    pub max_per_second: u32,
+    /// How it is asked.
+    pub fetch: Fetch,
+}
+
+/// `refresh:` of a provider: when its keys are fetched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Refresh {
+    /// The longest time between two fetches; default 10m.
+    pub every: Duration,
+    /// The longest rest after a fetch that brought nothing new, and the least `max-age` that counts; default 30s.
+    pub cooldown: Duration,
+    /// How long keys are used after the last fetch that went well, never less than `every`; default 24h.
+    pub stale_if_error: Duration,
+}
+
+/// `fetch:` of a provider: how its keys are fetched, or its introspection endpoint asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fetch {
+    /// To a connection, TLS included; default 2s.
+    pub connect_timeout: Duration,
+    /// To the answer's last byte; default 5s.
+    pub timeout: Duration,
+    /// The longest answer; default 512KiB.
+    pub max_body: ByteSize,
+    /// `http://` is taken.
+    pub allow_http: bool,
+    /// Loopback and private addresses are connected to.
+    pub allow_private_addresses: bool,
+    /// The only authorities to trust; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// An `http://` proxy with host and port, through which the server is reached.
+    pub proxy: Option<Uri>,
+}

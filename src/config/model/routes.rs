@@ -1,0 +1,141 @@
+//! `routes:` as meant.
+
+use http::{HeaderName, Method};
+
+use crate::base::{ClaimPath, RouteName};
+/// One of `routes:`.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `name`, or `routes[3]` where none is given.
+    pub name: RouteName,
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods; empty: all. HEAD goes with GET.
+    pub methods: Vec<Method>,
+    /// Who may pass.
+    pub auth: RouteAuth,
+    /// What the upstream learns of the caller.
+    pub identity: Identity,
+    /// Bytes in a path that are refused unless named here.
+    pub allow_in_path: AllowInPath,
+    /// Index into [`super::Config::upstreams`].
+    pub upstream: usize,
+}
+
+/// `match.host` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// No host said: all.
+    Any,
+    /// This name, lower case, without port.
+    Exact(String),
+    /// `*.example.com` as `example.com`: one label or more before it.
+    Suffix(String),
+}
+
+/// `match.path` of a route, in the form that requests are compared in: decoded once, but for `%2F`, `%5C` and
+/// `%25`, without dot segments or empty ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    /// This path and no other.
+    Exact(String),
+    /// `/api/*` as `/api`: that path and all below it, on segment borders; `/*` as the empty text.
+    Prefix(String),
+}
+
+/// `auth:` of a route.
+#[derive(Debug, Clone)]
+pub enum RouteAuth {
+    /// `auth: none`: open to all.
+    Public,
+    /// A token of one of these providers (indices into [`super::Config::providers`], at least one).
+    Required {
+        /// Any of these.
+        providers: Vec<usize>,
+        /// What becomes of a request without a token.
+        mode: AuthMode,
+        /// Where the token is; at least one place, no two the same.
+        token_from: Vec<TokenSource>,
+    },
+}
+
+/// One of `auth.token_from` of a route; default `Authorization: Bearer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `{ header: NAME, scheme: Bearer }`.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// The words before the token, compared without case. Empty: the token is the whole value.
+        schemes: Vec<String>,
+    },
+    /// `{ cookie: NAME }`.
+    Cookie(String),
+    /// `{ query: NAME }`, a name of unreserved characters.
+    Query(String),
+    /// `{ websocket_protocol: NAME }`: an entry of `Sec-WebSocket-Protocol`.
+    WebSocketProtocol {
+        /// The entry before it. `None`, written as `true`: the entry has the form of a JWT.
+        after: Option<String>,
+    },
+}
+
+/// `auth.mode` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// `enforce`, the default: it is refused.
+    Enforce,
+    /// `optional`: it passes, and the upstream is told of nobody. A bad token is refused all the same.
+    Optional,
+}
+
+/// `identity:` of a route.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Headers in the order of the file, or the default set; none on a route that is open to all.
+    pub headers: Vec<IdentityHeader>,
+    /// Whether the token goes to the upstream; default `forward` on a route that is open to all, else `remove`.
+    pub token: TokenForwarding,
+}
+
+/// One header that tells the upstream about the caller.
+#[derive(Debug, Clone)]
+pub struct IdentityHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// Where its value comes from.
+    pub source: IdentitySource,
+    /// Absent claim: `true` leaves the header out, `false` refuses the request (403).
+    pub optional: bool,
+}
+
+/// Where an identity header's value comes from.
+#[derive(Debug, Clone)]
+pub enum IdentitySource {
+    /// The first of these claims that is there.
+    Claims(Vec<ClaimPath>),
+    /// The issuer configured for the provider whose key verified the token.
+    ConfiguredIssuer,
+}
+
+/// `identity.token` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenForwarding {
+    /// `forward`: the upstream gets it as it came, but for one in the query.
+    Forward,
+    /// `remove`: neither `Authorization` nor what stands in any place of `token_from`.
+    Remove,
+}
+
+/// `allow_in_path` of a route: what is let through, left as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllowInPath {
+    /// `encoded_slash`: `%2F`, and raw or encoded backslashes.
+    pub encoded_slash: bool,
+    /// `double_encoding`: `%25` before two hex digits.
+    pub double_encoding: bool,
+    /// `parameters`: `;` in a segment.
+    pub parameters: bool,
+}
