@@ -16,7 +16,7 @@ use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, Provider};
 use crate::server::clock;
-use crate::store::{Missing, Sqlite, Store};
+use crate::store::{Missing, Sqlite, UserRows as _};
 use crate::telemetry::Metrics;
 
 /// How long an inspection waits for keys that are fetched.

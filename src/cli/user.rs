@@ -9,7 +9,7 @@ use super::{Failure, issuer, password, read, runtime};
 use crate::config::Issuer;
 use crate::issuer::check_credential;
 use crate::server::clock;
-use crate::store::{Missing, NewUser, Passwords, Sqlite, Store, StoreError};
+use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreError, UserRows as _};
 
 /// As long as Django's column.
 const LONGEST_NAME: usize = 150;

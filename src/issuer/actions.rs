@@ -16,18 +16,16 @@ impl Issuer {
     /// User name and password for a pair of tokens.
     pub(super) async fn obtain(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.store.user_by_name(username).await?;
-        let hash = user.as_ref().map(|user| &user.password);
-        let is_right = self.passwords.verify(Secret::new(password), hash).await?;
-        // Looked at after the password: the time must not tell who is kept out.
-        let user = user.filter(|user| is_right && user.active).ok_or(Refused::Credentials)?;
+        let user = self.users.log_in(username, Secret::new(password)).await?.ok_or(Refused::Credentials)?;
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let claims = self.mint.refresh_claims(&user, &session.sid, now);
         let access = self.mint.access(&self.keys, &claims, now)?;
         let refresh = self.mint.refresh(&self.keys, claims)?;
-        let note_login = self.compatibility == Compatibility::Tollgate;
-        self.store.start_session(&session, &refresh.record, note_login).await?;
+        self.sessions.start_session(&session, &refresh.record).await?;
+        if self.compatibility == Compatibility::Tollgate {
+            self.users.note_login(&user.id, now).await?;
+        }
         Ok(Granted {
             body: json!({"refresh": refresh.text, "access": access}),
             outcome: Outcome::Issued,
@@ -64,7 +62,7 @@ impl Issuer {
             require_session: self.compatibility == Compatibility::Tollgate,
             now,
         };
-        match self.store.rotate(&rotation).await? {
+        match self.sessions.rotate(&rotation).await? {
             Rotated::Done => Ok(Granted {
                 body: json!({"access": access, "refresh": refresh.text}),
                 outcome: Outcome::Refreshed,
@@ -79,7 +77,7 @@ impl Issuer {
         let token = self.read(fields::only(body, "token")?, now)?;
         let (jti, _) = token.complete()?;
         let asks = self.compatibility == Compatibility::Tollgate || self.blacklist_after_rotation;
-        if asks && self.store.refresh_state(jti).await?.blacklisted {
+        if asks && self.sessions.refresh_state(jti).await?.blacklisted {
             return Err(Refused::BlacklistedAtVerify);
         }
         Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: token.user().into_id() })
@@ -93,7 +91,7 @@ impl Issuer {
         if end_session {
             living_session(text, &token)?;
         }
-        if !self.store.blacklist(token.old(), end_session, now).await? {
+        if !self.sessions.blacklist(token.old(), end_session, now).await? {
             return Err(TokenFault::Blacklisted.into());
         }
         Ok(Granted { body: json!({}), outcome: Outcome::Blacklisted, subject: token.user().into_id() })
@@ -102,7 +100,7 @@ impl Issuer {
     /// The user of the session that a refresh token belongs to, and the session's name.
     async fn session_user(&self, text: &str, token: &RefreshPresented) -> Result<(User, String), Refused> {
         let session = living_session(text, token)?;
-        let user = self.store.user_by_id(session.user.as_str()).await?;
+        let user = self.users.by_id(session.user.as_str()).await?;
         let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
         Ok((user, session.sid.clone()))
     }
@@ -111,7 +109,7 @@ impl Issuer {
     async fn claimed_user(&self, claim: UserClaim) -> Result<Option<User>, Refused> {
         let user = match claim {
             UserClaim::Unsaid => return Ok(None),
-            UserClaim::Id(id) => self.store.user_by_id(&id).await?,
+            UserClaim::Id(id) => self.users.by_id(&id).await?,
             UserClaim::Impossible => None,
         };
         user.filter(|user| user.active).map(Some).ok_or(Refused::Account)

@@ -33,7 +33,9 @@ use self::refused::Refused;
 use crate::base::UnixTime;
 use crate::config::{self, Compatibility, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
-use crate::store::{self, KeyRingError, Missing, PasswordError, Passwords, Sqlite, Store};
+use crate::store::{
+    self, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
+};
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
@@ -49,8 +51,10 @@ pub struct Issuer {
     keys: Keys,
     mint: Mint,
     policy: Policy,
-    store: Arc<dyn Store>,
-    passwords: Passwords,
+    users: Box<dyn Users>,
+    own_users: Arc<dyn OwnUsers>,
+    passwords: Arc<Passwords>,
+    sessions: Arc<dyn Sessions>,
 }
 
 impl fmt::Debug for Issuer {
@@ -95,6 +99,7 @@ impl Issuer {
         let missing = if make_missing { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open(&config.store, missing).await?);
+        let passwords = Arc::new(Passwords::new(Handle::current(), cores).await?);
         Ok(Self {
             compatibility: config.compatibility,
             paths: config.paths.clone(),
@@ -103,8 +108,10 @@ impl Issuer {
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),
-            store,
-            passwords: Passwords::new(Handle::current(), cores).await?,
+            users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
+            own_users: Arc::clone(&store) as _,
+            passwords,
+            sessions: store,
         })
     }
 
@@ -177,10 +184,10 @@ impl Issuer {
         Arc::clone(&self.keys.set)
     }
 
-    /// Users and sessions.
+    /// The gateway's own users.
     #[must_use]
-    pub fn store(&self) -> &dyn Store {
-        &*self.store
+    pub fn own_users(&self) -> &dyn OwnUsers {
+        &*self.own_users
     }
 
     /// Hashes passwords, for whoever adds users.

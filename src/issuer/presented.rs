@@ -80,7 +80,7 @@ impl Issuer {
     pub(super) async fn read_refresh(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
         let token = self.read(text, now)?;
         let state = match token.claims.id() {
-            Some(jti) => self.store.refresh_state(jti).await?,
+            Some(jti) => self.sessions.refresh_state(jti).await?,
             None => RefreshState { blacklisted: false, record: None },
         };
         if state.blacklisted {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Outcome;
 use crate::jwt::SigningError;
-use crate::store::{PasswordError, StoreError};
+use crate::store::{LogInError, PasswordError, StoreError};
 
 /// Seconds after which a client may try again where the server could not.
 const RETRY_AFTER: u32 = 1;
@@ -200,6 +200,15 @@ impl From<PasswordError> for Refused {
         match error {
             PasswordError::Busy => Self::Busy(error),
             PasswordError::Hashing(_) => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<LogInError> for Refused {
+    fn from(error: LogInError) -> Self {
+        match error {
+            LogInError::Store(error) => error.into(),
+            LogInError::Password(error) => error.into(),
         }
     }
 }

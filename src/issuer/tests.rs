@@ -80,7 +80,7 @@ impl Site {
         let password = issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
         let ada =
             NewUser { username: "ada".to_owned(), email: String::new(), password, roles: "staff".to_owned() };
-        issuer.store().add_user(&ada, NOW).await.unwrap();
+        issuer.own_users().add_user(&ada, NOW).await.unwrap();
         Self { folder, issuer }
     }
 
@@ -181,7 +181,10 @@ async fn a_login_gives_tokens_that_name_user_session_and_key() {
     }
     assert_eq!(segment(&access, 1)["sid"], segment(&refresh, 1)["sid"]);
     assert_ne!(segment(&access, 1)["jti"], segment(&refresh, 1)["jti"]);
-    assert_eq!(site.issuer.store().user_by_name("ada").await.unwrap().expect("ada").last_login, Some(NOW));
+    assert_eq!(
+        site.issuer.own_users().user_by_name("ada").await.unwrap().expect("ada").last_login,
+        Some(NOW)
+    );
 }
 
 #[tokio::test]
@@ -303,13 +306,13 @@ async fn a_token_goes_with_its_session() {
 async fn a_user_who_is_kept_out_gets_no_token() {
     let site = Site::start().await;
     let (_, refresh) = site.login().await;
-    site.issuer.store().set_active("ada", false).await.unwrap();
+    site.issuer.own_users().set_active("ada", false).await.unwrap();
     let answer = site.refresh(&refresh).await;
     assert_eq!((answer.status, answer.outcome), (StatusCode::UNAUTHORIZED, Outcome::RefusedAccount));
     assert_eq!(answer.body, json!({"detail": "No active account found for the given token."}));
     let answer = site.login_with("ada", PASSWORD).await;
     assert_eq!((answer.status, answer.outcome), (StatusCode::UNAUTHORIZED, Outcome::RefusedCredentials));
-    site.issuer.store().set_active("ada", true).await.unwrap();
+    site.issuer.own_users().set_active("ada", true).await.unwrap();
     assert_eq!(site.refresh(&refresh).await.status, 200, "a refusal costs no token");
 }
 

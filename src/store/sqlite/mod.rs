@@ -23,8 +23,8 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, SqlSafeStr, Transaction};
 
 use super::{
-    Answer, NewSession, NewUser, OldToken, OpenError, PasswordHash, RefreshState, RefreshToken, Rotated,
-    Rotation, Store, StoreError, User, UserId,
+    Answer, NewSession, NewUser, OldToken, OpenError, OwnUsers, PasswordHash, RefreshState, RefreshToken,
+    Rotated, Rotation, Sessions, StoreError, User, UserId, UserRows,
 };
 use crate::base::UnixTime;
 
@@ -136,7 +136,7 @@ impl Sqlite {
     }
 }
 
-impl Store for Sqlite {
+impl UserRows for Sqlite {
     fn user_by_name<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
         self.call(users::by_name(self, username))
     }
@@ -145,6 +145,12 @@ impl Store for Sqlite {
         self.call(users::by_id(self, id))
     }
 
+    fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
+        self.call(users::note_login(self, id, now))
+    }
+}
+
+impl OwnUsers for Sqlite {
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId> {
         self.call(users::add(self, user, now))
     }
@@ -160,14 +166,11 @@ impl Store for Sqlite {
     fn remove_user<'a>(&'a self, username: &'a str) -> Answer<'a, bool> {
         self.call(users::remove(self, username))
     }
+}
 
-    fn start_session<'a>(
-        &'a self,
-        session: &'a NewSession,
-        token: &'a RefreshToken,
-        note_login: bool,
-    ) -> Answer<'a, ()> {
-        self.call(sessions::start(self, session, token, note_login))
+impl Sessions for Sqlite {
+    fn start_session<'a>(&'a self, session: &'a NewSession, token: &'a RefreshToken) -> Answer<'a, ()> {
+        self.call(sessions::start(self, session, token))
     }
 
     fn refresh_state<'a>(&'a self, jti: &'a str) -> Answer<'a, RefreshState> {

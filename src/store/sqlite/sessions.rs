@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{Sqlite, users};
+use super::Sqlite;
 use crate::base::UnixTime;
 use crate::store::{
     NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated, Rotation, SessionRecord, UserId,
@@ -17,10 +17,9 @@ pub(super) async fn start(
     store: &Sqlite,
     session: &NewSession,
     token: &RefreshToken,
-    note_login: bool,
 ) -> Result<(), sqlx::Error> {
     let now = session.started_at;
-    let user = users::number(&session.user);
+    let user = session.user.as_str();
     let mut write = store.write().await?;
     sqlx::query("INSERT INTO sessions (sid, user_id, created_at, ends_at) VALUES (?, ?, ?, ?)")
         .bind(&session.sid)
@@ -29,14 +28,7 @@ pub(super) async fn start(
         .bind(token.expires_at.0)
         .execute(&mut *write)
         .await?;
-    hand_out(&mut write, token, Some(&session.sid), user, now).await?;
-    if note_login {
-        sqlx::query("UPDATE users SET last_login = ? WHERE id = ?")
-            .bind(now.0)
-            .bind(user)
-            .execute(&mut *write)
-            .await?;
-    }
+    hand_out(&mut write, token, Some(&session.sid), Some(user), now).await?;
     forget_expired(&mut write, now).await?;
     write.commit().await
 }
@@ -52,9 +44,9 @@ pub(super) async fn refresh_state(store: &Sqlite, jti: &str) -> Result<RefreshSt
     .bind(jti)
     .fetch_one(&mut *reader)
     .await?;
-    let session = match (row.try_get("sid")?, row.try_get::<Option<i64>, _>("user_id")?) {
+    let session = match (row.try_get("sid")?, row.try_get::<Option<String>, _>("user_id")?) {
         (Some(sid), Some(user)) => {
-            Some(SessionRecord { sid, user: users::id(user), ended: row.try_get("ended")? })
+            Some(SessionRecord { sid, user: UserId::new(user), ended: row.try_get("ended")? })
         }
         _ => None,
     };
@@ -94,8 +86,7 @@ pub(super) async fn rotate(store: &Sqlite, rotation: &Rotation<'_>) -> Result<Ro
             .execute(&mut *write)
             .await?;
     }
-    let user = known_user(&mut write, user).await?;
-    hand_out(&mut write, new, session.as_deref(), user, now).await?;
+    hand_out(&mut write, new, session.as_deref(), user.map(UserId::as_str), now).await?;
     write.commit().await?;
     Ok(Rotated::Done)
 }
@@ -143,7 +134,7 @@ async fn hand_out(
     write: &mut SqliteConnection,
     token: &RefreshToken,
     sid: Option<&str>,
-    user: Option<i64>,
+    user: Option<&str>,
     now: UnixTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -159,12 +150,6 @@ async fn hand_out(
     .execute(write)
     .await?;
     Ok(())
-}
-
-/// A token may name a user that is gone; a row may not.
-async fn known_user(write: &mut SqliteConnection, user: Option<&UserId>) -> Result<Option<i64>, sqlx::Error> {
-    let Some(number) = user.and_then(users::number) else { return Ok(None) };
-    sqlx::query_scalar("SELECT id FROM users WHERE id = ?").bind(number).fetch_optional(write).await
 }
 
 /// Each login takes away a few of the rows that matter no more, so that no table grows without end and no

@@ -59,7 +59,7 @@ fn rotation<'a>(jti: &'a str, new: &'a RefreshToken) -> Rotation<'a> {
 async fn logged_in(store: &Sqlite, jti: &str) -> UserId {
     let user = store.add_user(&ada(), NOW).await.expect("a user");
     let session = NewSession { sid: "s1".to_owned(), user: user.clone(), started_at: NOW };
-    store.start_session(&session, &token(jti), true).await.expect("a session");
+    store.start_session(&session, &token(jti)).await.expect("a session");
     user
 }
 
@@ -94,13 +94,27 @@ async fn a_name_is_given_once_and_an_id_never_again() {
 async fn changes_of_a_user_are_seen() {
     let place = Place::new();
     let store = place.store().await;
-    logged_in(&store, "j1").await;
+    let id = logged_in(&store, "j1").await;
+    store.note_login(&id, NOW).await.unwrap();
     let other = PasswordHash::from_stored("other".to_owned());
     assert!(store.set_password("ada", &other).await.unwrap());
     assert!(store.set_active("ada", false).await.unwrap());
     assert!(!store.set_active("nobody", false).await.unwrap());
     let user = store.user_by_name("ada").await.unwrap().expect("ada");
-    assert_eq!((user.password.as_stored(), user.active, user.last_login), ("other", false, Some(NOW)));
+    assert_eq!(
+        (user.password.expect("a hash").as_stored(), user.active, user.last_login),
+        ("other", false, Some(NOW))
+    );
+}
+
+#[tokio::test]
+async fn a_user_takes_its_sessions_with_it() {
+    let place = Place::new();
+    let store = place.store().await;
+    logged_in(&store, "j1").await;
+    assert!(store.remove_user("ada").await.unwrap());
+    let new = token("j2");
+    assert_eq!(store.rotate(&rotation("j1", &new)).await.unwrap(), Rotated::NoSession);
 }
 
 #[tokio::test]
@@ -241,7 +255,7 @@ async fn rows_leave_a_day_after_their_expiry() {
         };
         let mut token = token(&format!("day {day}"));
         token.expires_at = UnixTime(session.started_at.0 + 86_400);
-        store.start_session(&session, &token, false).await.unwrap();
+        store.start_session(&session, &token).await.unwrap();
         let state = store.refresh_state("j1").await.unwrap();
         assert_eq!((state.blacklisted, state.record.is_some()), (kept, kept), "day {day}");
     }
