@@ -7,10 +7,10 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths,
+    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths, Users,
 };
+use super::users;
 use super::walk::{Node, Section};
-use super::written::Value;
 
 /// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
 const LIFETIME: std::ops::RangeInclusive<Duration> =
@@ -62,7 +62,10 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
         let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
-        section.optional("users", users);
+        let users = match section.key("users") {
+            Some(node) => users::read(&node),
+            None => Some(Users::Own),
+        };
         let paths = paths(section);
         let lifetime = |name, default| {
             section.optional(name, |node| node.duration(LIFETIME)).unwrap_or(Duration::from_secs(default))
@@ -82,6 +85,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         Some(Unnamed(Issuer {
             compatibility,
             store,
+            users: users?,
             paths: paths?,
             access_token_lifetime,
             refresh_token_lifetime,
@@ -114,13 +118,6 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
             node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
         }
         _ => node.expected(expected),
-    }
-}
-
-fn users(node: &Node<'_>) -> Option<()> {
-    match node.value() {
-        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "use `users: own`"),
-        _ => node.choice(&[("own", ())]),
     }
 }
 

@@ -26,6 +26,7 @@ mod server;
 mod token_from;
 mod token_typ;
 mod upstreams;
+mod users;
 mod value;
 mod walk;
 mod written;

@@ -99,7 +99,7 @@ impl Issuer {
         let missing = if make_missing { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open(&config.store, missing).await?);
-        let passwords = Arc::new(Passwords::new(Handle::current(), cores).await?);
+        let passwords = Arc::new(Passwords::new(Handle::current(), cores));
         Ok(Self {
             compatibility: config.compatibility,
             paths: config.paths.clone(),

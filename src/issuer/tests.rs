@@ -39,6 +39,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
         store: folder.path().join("data/tollgate.db"),
+        users: config::Users::Own,
         paths: TokenPaths {
             obtain: "/api/token/".to_owned(),
             refresh: "/api/token/refresh/".to_owned(),

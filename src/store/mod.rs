@@ -13,7 +13,7 @@ mod users;
 use futures_util::future::BoxFuture;
 
 pub use key_ring::{KeyRing, KeyRingError};
-pub use password::{PasswordError, PasswordHash, Passwords};
+pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use sessions::{
     NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated, Rotation, SessionRecord,
     Sessions,

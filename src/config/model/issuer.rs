@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Users;
 use crate::base::{Algorithm, Secret};
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// Whose behaviour it has where the two differ.
     pub compatibility: Compatibility,
-    /// `sqlite://PATH`: users, sessions, blacklist.
+    /// `sqlite://PATH`: sessions, blacklist, Tollgate's own users.
     pub store: PathBuf,
+    /// Where those live who may log in; default `own`.
+    pub users: Users,
     /// Where the endpoints are.
     pub paths: TokenPaths,
     /// `exp - iat` of an access token; default 5m.

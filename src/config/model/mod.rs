@@ -9,6 +9,7 @@ mod providers;
 mod routes;
 mod server;
 mod upstreams;
+mod users;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
 pub use self::upstreams::*;
+pub use self::users::*;
 
 /// One valid `gateway.yaml`.
 #[derive(Debug, Clone)]

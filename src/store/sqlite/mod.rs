@@ -24,7 +24,7 @@ use sqlx::{ConnectOptions, SqlSafeStr, Transaction};
 
 use super::{
     Answer, NewSession, NewUser, OldToken, OpenError, OwnUsers, PasswordHash, RefreshState, RefreshToken,
-    Rotated, Rotation, Sessions, StoreError, User, UserId, UserRows,
+    Rotated, Rotation, Scheme, Sessions, StoreError, User, UserId, UserRows,
 };
 use crate::base::UnixTime;
 
@@ -147,6 +147,19 @@ impl UserRows for Sqlite {
 
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
         self.call(users::note_login(self, id, now))
+    }
+
+    fn renew_hash<'a>(
+        &'a self,
+        id: &'a UserId,
+        old: &'a PasswordHash,
+        new: &'a PasswordHash,
+    ) -> Answer<'a, ()> {
+        self.call(users::renew_hash(self, id, old, new))
+    }
+
+    fn scheme(&self) -> Scheme {
+        Scheme::Own
     }
 }
 
