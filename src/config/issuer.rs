@@ -9,6 +9,7 @@ use super::mistake::MistakeKind;
 use super::model::{
     Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths, Users,
 };
+use super::throttle;
 use super::users;
 use super::walk::{Node, Section};
 
@@ -54,7 +55,7 @@ impl Unnamed {
 /// Reads `issuer:`.
 pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
     node.section(|section| {
-        section.not_available(&["on_reuse", "reuse_grace", "throttle"]);
+        section.not_available(&["on_reuse", "reuse_grace"]);
         let compatibility = section
             .optional("compatibility", |node| {
                 node.choice(&[("tollgate", Compatibility::Tollgate), ("simplejwt", Compatibility::SimpleJwt)])
@@ -82,6 +83,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
         };
+        let throttle = throttle::read(section, safer);
         Some(Unnamed(Issuer {
             compatibility,
             store,
@@ -95,6 +97,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             signing_key: signing_key?,
             key_ring: key_ring.unwrap_or_else(|| state_directory.join("keys")),
             claims: claims?,
+            throttle,
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,

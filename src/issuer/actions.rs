@@ -1,6 +1,9 @@
 //! What the four endpoints do with a request that could be read.
 
+use std::net::IpAddr;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::answer::{Granted, Outcome};
 use super::body::Body;
@@ -14,9 +17,14 @@ use crate::store::{NewSession, Rotated, Rotation, SessionRecord, User, UserId};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
-    pub(super) async fn obtain(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
+    pub(super) async fn obtain(
+        &self,
+        body: &Body,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.users.log_in(username, Secret::new(password)).await?.ok_or(Refused::Credentials)?;
+        let user = self.log_in(username, Secret::new(password), client).await?;
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let claims = self.mint.refresh_claims(&user, &session.sid, now);
@@ -31,6 +39,25 @@ impl Issuer {
             outcome: Outcome::Issued,
             subject: Some(user.id.to_string()),
         })
+    }
+
+    /// The user of a name and password, unless too many others were tried.
+    async fn log_in(&self, username: &str, password: Secret, client: IpAddr) -> Result<User, Refused> {
+        let attempt = self.throttle.admit(username, client, Instant::now().into_std())?;
+        match self.users.log_in(username, password).await {
+            Ok(Some(user)) => {
+                attempt.succeeded();
+                Ok(user)
+            }
+            Ok(None) => {
+                attempt.failed();
+                Err(Refused::Credentials)
+            }
+            Err(error) => {
+                attempt.could_not_be_judged();
+                Err(error.into())
+            }
+        }
     }
 
     /// A refresh token for an access token and, with rotation, its successor.

@@ -14,9 +14,11 @@ mod media_type;
 mod mint;
 mod presented;
 mod refused;
+mod throttle;
 mod token_press;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +32,7 @@ use self::keys::Keys;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
+use self::throttle::Throttle;
 use crate::base::UnixTime;
 use crate::config::{self, Compatibility, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
@@ -54,6 +57,7 @@ pub struct Issuer {
     users: Box<dyn Users>,
     own_users: Arc<dyn OwnUsers>,
     passwords: Arc<Passwords>,
+    throttle: Throttle,
     sessions: Arc<dyn Sessions>,
 }
 
@@ -111,6 +115,7 @@ impl Issuer {
             users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
             own_users: Arc::clone(&store) as _,
             passwords,
+            throttle: Throttle::new(&config.throttle),
             sessions: store,
         })
     }
@@ -121,14 +126,20 @@ impl Issuer {
         Endpoint::find(&self.paths, self.compatibility, path)
     }
 
-    /// Answers a request to an endpoint. The caller has limited the body and reads the clock. Takes a few seconds
-    /// at most, whatever state the database is in.
-    pub async fn answer(&self, endpoint: Endpoint, request: Request<Bytes>, now: UnixTime) -> Answer {
+    /// Answers a request to an endpoint. The caller has limited the body, knows the `client` behind trusted proxies
+    /// and reads the clock. Takes a few seconds at most, whatever state the database is in.
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: Request<Bytes>,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Answer {
         if endpoint.redirect {
             return Answer::redirect(self.with_slash(endpoint.action, &request));
         }
         let is_head = request.method() == Method::HEAD;
-        let answer = match self.grant(endpoint.action, &request, now).await {
+        let answer = match self.grant(endpoint.action, &request, client, now).await {
             Ok(granted) => {
                 let holds_tokens = matches!(granted.outcome, Outcome::Issued | Outcome::Refreshed);
                 // SimpleJWT says nothing about caches; a POST is hardly ever kept, but these are tokens.
@@ -144,6 +155,7 @@ impl Issuer {
         &self,
         action: Action,
         request: &Request<Bytes>,
+        client: IpAddr,
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         negotiate(request.headers())?;
@@ -156,7 +168,7 @@ impl Issuer {
         }
         let body = Body::read(request.headers(), request.body())?;
         match action {
-            Action::Obtain => self.obtain(&body, now).await,
+            Action::Obtain => self.obtain(&body, client, now).await,
             Action::Refresh => self.refresh(&body, now).await,
             Action::Verify => self.verify(&body, now).await,
             Action::Blacklist => self.blacklist(&body, now).await,

@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
             ("scope".to_owned(), ClaimSource::Roles),
             ("token_type".to_owned(), ClaimSource::Constant("admin".to_owned())),
         ],
+        throttle: config::Throttle::default(),
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
@@ -96,7 +98,7 @@ impl Site {
 
     async fn send_at(&self, path: &str, request: Request<Bytes>, now: UnixTime) -> Read {
         let endpoint = self.issuer.endpoint(path).expect("an endpoint");
-        let answer = self.issuer.answer(endpoint, request, now).await;
+        let answer = self.issuer.answer(endpoint, request, Ipv4Addr::LOCALHOST.into(), now).await;
         let (head, body) = answer.response.into_parts();
         Read {
             status: head.status,
@@ -193,7 +195,7 @@ async fn an_answer_may_be_awaited_on_any_thread() {
     fn is_send<T: Send>(_: &T) {}
     let site = Site::start().await;
     let endpoint = site.issuer.endpoint("/api/token/").expect("an endpoint");
-    is_send(&site.issuer.answer(endpoint, Request::default(), NOW));
+    is_send(&site.issuer.answer(endpoint, Request::default(), Ipv4Addr::LOCALHOST.into(), NOW));
 }
 
 #[tokio::test]
@@ -505,7 +507,10 @@ async fn a_refusal_never_repeats_a_secret() {
     ] {
         let request = Request::post("/api/token/").header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        let Err(refused) = site.issuer.grant(Action::Obtain, &request, NOW).await else { panic!("{body}") };
+        let Err(refused) = site.issuer.grant(Action::Obtain, &request, Ipv4Addr::LOCALHOST.into(), NOW).await
+        else {
+            panic!("{body}")
+        };
         assert!(!format!("{refused:?} {}", refused.body()).contains("s3cret"), "{refused:?}");
     }
 }

@@ -216,7 +216,8 @@ async fn of_many_refreshes_with_one_token_exactly_one_wins() {
 
 #[tokio::test]
 async fn nobody_learns_who_has_an_account() {
-    let site = Site::start().await;
+    let file = |file: Config| file.set("issuer.throttle", json!("off"));
+    let site = Site::start_with(file, Home::generate_key).await;
     let connection = site.connect().await;
     let mut answers = Vec::new();
     // The least time of each: noise only ever adds. It is settled once the three are alike.

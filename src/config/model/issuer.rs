@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Users;
-use crate::base::{Algorithm, Secret};
+use crate::base::{Algorithm, Rate, Secret};
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -32,6 +32,8 @@ pub struct Issuer {
     pub key_ring: PathBuf,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
+    /// `throttle:` which failed logins are slowed down.
+    pub throttle: Throttle,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
     pub issuer: Option<String>,
     /// `aud` of the tokens: the audiences of the provider with own keys.
@@ -60,6 +62,17 @@ pub struct TokenPaths {
     pub verify: String,
     /// End a refresh token; default `/api/token/blacklist/`.
     pub blacklist: String,
+}
+
+/// `throttle:` of the issuer: how many failed logins are taken before one has to wait. `None`: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttle {
+    /// With one name from one network; default 10/1m.
+    pub per_account: Option<Rate>,
+    /// From one address, whatever the name; default 30/1m.
+    pub per_address: Option<Rate>,
+    /// With one name, from all networks together that never logged in with it; default 100/10m.
+    pub account_ceiling: Option<Rate>,
 }
 
 /// Where the value of an added claim comes from.
