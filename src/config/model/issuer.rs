@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::SessionRules;
 use crate::base::{Algorithm, Secret};
+
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -21,6 +23,8 @@ pub struct Issuer {
     pub rotate_refresh_tokens: bool,
     /// The rotated token is refused from then on; default true, SimpleJWT's false.
     pub blacklist_after_rotation: bool,
+    /// How sessions live and end.
+    pub sessions: SessionRules,
     /// What tokens are signed with; default ES256, SimpleJWT's HS256.
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
@@ -57,6 +61,10 @@ pub struct TokenPaths {
     pub verify: String,
     /// End a refresh token; default `/api/token/blacklist/`.
     pub blacklist: String,
+    /// End a session; default `/api/token/logout/`.
+    pub logout: String,
+    /// End all sessions of a user; default `/api/token/logout/all/`.
+    pub logout_all: String,
 }
 
 /// Where the value of an added claim comes from.
