@@ -120,6 +120,9 @@ impl Issuer {
     /// Answers a token that was exchanged before: within the grace with the same successor, after it with the end of the
     /// session.
     async fn repeat(&self, text: &str, old: &RefreshPresented, now: UnixTime) -> Result<Granted, Refused> {
+        if self.rules.reuse_grace.is_zero() && self.rules.on_reuse == OnReuse::Refuse {
+            return Err(TokenFault::Blacklisted.into());
+        }
         let Some(again) = self.came_again(text, old).await? else {
             return Err(TokenFault::Blacklisted.into());
         };

@@ -47,12 +47,19 @@ impl Successors {
 
     /// The `jti` of the successor of the refresh token with this one.
     pub(super) fn refresh_id(&self, old_jti: &str) -> String {
-        hexadecimal(&self.derive(Use::RefreshId, old_jti.as_bytes())[..16])
+        self.id(Use::RefreshId, old_jti)
     }
 
     /// The `jti` of the access token that goes with that successor.
     pub(super) fn access_id(&self, old_jti: &str) -> String {
-        hexadecimal(&self.derive(Use::AccessId, old_jti.as_bytes())[..16])
+        self.id(Use::AccessId, old_jti)
+    }
+
+    /// In the form of all ids here, which is SimpleJWT's: a UUID of version 4.
+    fn id(&self, what: Use, old_jti: &str) -> String {
+        let derived = self.derive(what, old_jti.as_bytes());
+        let bytes = derived.first_chunk().expect("32 bytes hold 16");
+        uuid::Builder::from_random_bytes(*bytes).into_uuid().simple().to_string()
     }
 
     fn key(&self, old_jti: &str) -> Option<RandomizedNonceKey> {
@@ -75,10 +82,6 @@ impl Successors {
         let claims = self.key(old_jti)?.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
         serde_json::from_slice(claims).ok()
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Issuer {

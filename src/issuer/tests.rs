@@ -1,3 +1,5 @@
+mod sessions;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -248,8 +250,8 @@ async fn in_simplejwts_manner_it_repeats_what_the_token_says() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_refused_and_its_successor_is_good() {
-    let site = Site::start().await;
+async fn in_simplejwts_manner_a_rotated_token_is_refused_and_its_successor_is_good() {
+    let site = Site::simplejwt().await;
     let (_, first) = site.login().await;
     let second = text(&site.refresh(&first).await.body, "refresh");
     let reuse = site.refresh(&first).await;
@@ -261,7 +263,8 @@ async fn a_rotated_token_is_refused_and_its_successor_is_good() {
 
 #[tokio::test]
 async fn of_many_refreshes_with_one_token_exactly_one_wins() {
-    for site in [Site::start().await, Site::simplejwt().await] {
+    let refusing = |config: &mut config::Issuer| config.sessions = SessionRules::SIMPLEJWT;
+    for site in [Site::with(refusing).await, Site::simplejwt().await] {
         let (_, refresh) = site.login().await;
         let answers = join_all((0..32).map(|_| site.refresh(&refresh))).await;
         let winners: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
