@@ -278,7 +278,7 @@ fn refusing(file: Config) -> Config {
     file.set("issuer.on_reuse", json!("refuse")).set("issuer.reuse_grace", json!("0s"))
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

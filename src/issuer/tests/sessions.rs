@@ -3,7 +3,6 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
-use crate::store::Users as _;
 
 /// Seconds after a login.
 fn at(seconds: i64) -> UnixTime {
