@@ -23,6 +23,7 @@ mod remote_keys;
 mod routes;
 mod secret;
 mod server;
+mod sessions;
 mod throttle;
 mod token_from;
 mod token_typ;
