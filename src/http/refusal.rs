@@ -60,6 +60,8 @@ pub enum Refusal {
     IntrospectionUnavailable,
     /// The provider is being asked about as many tokens as the file allows.
     IntrospectionBusy,
+    /// Nobody can tell whether the token's user is still let in: the database does not answer.
+    UserCheckUnavailable,
     /// The token service has more logins waiting than it takes on.
     LoginBusy,
     /// The token service's database does not answer.
@@ -94,6 +96,7 @@ impl Refusal {
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -119,6 +122,7 @@ impl Refusal {
             Self::KeysUnavailable => ReasonCode::KeysUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
+            Self::UserCheckUnavailable => ReasonCode::StoreUnavailable,
             Self::LoginBusy => ReasonCode::LoginBusy,
             Self::StoreUnavailable => ReasonCode::StoreUnavailable,
             Self::Internal => ReasonCode::Internal,
@@ -145,6 +149,7 @@ impl Refusal {
             Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => "temporarily_unavailable",
             Self::Internal => "internal_error",
@@ -167,9 +172,10 @@ impl Refusal {
             Self::AmbiguousCredentials => "More than one set of credentials was sent.",
             Self::InvalidToken { .. } => "The access token is not valid.",
             Self::MissingIdentity { .. } => "The access token does not identify the caller well enough.",
-            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::IntrospectionBusy => {
-                "The token can't be verified at present."
-            }
+            Self::KeysUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable => "The token can't be verified at present.",
             Self::LoginBusy => "Too many logins at once.",
             Self::StoreUnavailable => "The token service is temporarily unavailable.",
             Self::Internal => "Internal error.",
@@ -197,6 +203,7 @@ impl Refusal {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -223,6 +230,7 @@ impl Refusal {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -247,6 +255,7 @@ impl Refusal {
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => false,
@@ -315,6 +324,7 @@ mod tests {
             Refusal::KeysUnavailable,
             Refusal::IntrospectionUnavailable,
             Refusal::IntrospectionBusy,
+            Refusal::UserCheckUnavailable,
             Refusal::LoginBusy,
             Refusal::StoreUnavailable,
             Refusal::Internal,

@@ -1,13 +1,13 @@
 //! What the four endpoints do with a request that could be read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::mint;
 use super::presented::{RefreshPresented, UserClaim};
 use super::refused::{Refused, TokenFault};
-use super::{Issuer, fields};
+use super::{Issuer, fields, fingerprint};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
 use crate::store::{NewSession, Rotated, Rotation, SessionRecord, User, UserId};
@@ -23,7 +23,7 @@ impl Issuer {
         let access = self.mint.access(&self.keys, &claims, now)?;
         let refresh = self.mint.refresh(&self.keys, claims)?;
         self.sessions.start_session(&session, &refresh.record).await?;
-        if self.compatibility == Compatibility::Tollgate {
+        if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }
         Ok(Granted {
@@ -75,12 +75,12 @@ impl Issuer {
     /// Whether a token of any type is good. Neither its type nor its user is looked at.
     pub(super) async fn verify(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let token = self.read(fields::only(body, "token")?, now)?;
-        let (jti, _) = token.complete()?;
+        let (jti, _) = self.complete(&token)?;
         let asks = self.compatibility == Compatibility::Tollgate || self.blacklist_after_rotation;
         if asks && self.sessions.refresh_state(jti).await?.blacklisted {
             return Err(Refused::BlacklistedAtVerify);
         }
-        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: token.user().into_id() })
+        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: self.user(&token).into_id() })
     }
 
     /// Ends a refresh token and, in Tollgate's own manner, its session.
@@ -102,6 +102,14 @@ impl Issuer {
         let session = living_session(text, token)?;
         let user = self.users.by_id(session.user.as_str()).await?;
         let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
+        // A changed password ends what was made by the old one, and a refresh would make a new fingerprint.
+        if let Some(claim) = &self.form.revoke_token_claim {
+            let known = user.password.as_ref().map(fingerprint::of);
+            let told = token.members().get(claim).and_then(Value::as_str);
+            if told != known.as_deref() {
+                return Err(Refused::Account);
+            }
+        }
         Ok((user, session.sid.clone()))
     }
 
@@ -112,7 +120,8 @@ impl Issuer {
             UserClaim::Id(id) => self.users.by_id(&id).await?,
             UserClaim::Impossible => None,
         };
-        user.filter(|user| user.active).map(Some).ok_or(Refused::Account)
+        let lets_in = |user: &User| user.active || !self.form.check_user_is_active;
+        user.filter(lets_in).map(Some).ok_or(Refused::Account)
     }
 }
 

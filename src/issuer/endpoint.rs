@@ -24,6 +24,10 @@ pub enum Action {
     Verify,
     /// End a refresh token.
     Blacklist,
+    /// Log in: user name and password for a sliding token.
+    SlidingObtain,
+    /// A sliding token for the same with a later end.
+    SlidingRefresh,
 }
 
 impl Endpoint {
@@ -42,7 +46,7 @@ impl Endpoint {
     /// Exact; only where the configured path ends in a slash, the same without it is known too.
     pub(super) fn find(paths: &TokenPaths, compatibility: Compatibility, path: &str) -> Option<Self> {
         Action::ALL.into_iter().find_map(|action| {
-            let ours = action.path(paths);
+            let ours = action.path(paths)?;
             if path == ours {
                 return Some(Self { action, redirect: false });
             }
@@ -55,7 +59,14 @@ impl Endpoint {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
+    pub const ALL: [Self; 6] = [
+        Self::Obtain,
+        Self::Refresh,
+        Self::Verify,
+        Self::Blacklist,
+        Self::SlidingObtain,
+        Self::SlidingRefresh,
+    ];
 
     /// Its name for log and metric.
     #[must_use]
@@ -65,18 +76,23 @@ impl Action {
             Self::Refresh => "refresh",
             Self::Verify => "verify",
             Self::Blacklist => "blacklist",
+            Self::SlidingObtain => "sliding_obtain",
+            Self::SlidingRefresh => "sliding_refresh",
         }
     }
 
-    /// Where the file puts it.
+    /// Where the file puts it, if anywhere.
     #[must_use]
-    pub fn path(self, paths: &TokenPaths) -> &str {
-        match self {
+    pub fn path(self, paths: &TokenPaths) -> Option<&str> {
+        let path = match self {
             Self::Obtain => &paths.obtain,
             Self::Refresh => &paths.refresh,
             Self::Verify => &paths.verify,
             Self::Blacklist => &paths.blacklist,
-        }
+            Self::SlidingObtain => &paths.sliding_obtain,
+            Self::SlidingRefresh => &paths.sliding_refresh,
+        };
+        path.as_deref()
     }
 
     /// The answer to OPTIONS, in the form of Django REST framework.
@@ -91,6 +107,12 @@ impl Action {
                 "Takes a token and tells whether it is valid. It says nothing about what the token is fit for.",
             ),
             Self::Blacklist => ("Token Blacklist", "Takes a refresh token, which is refused from then on."),
+            Self::SlidingObtain => {
+                ("Token Obtain Sliding", "Takes a user's credentials and returns a sliding token.")
+            }
+            Self::SlidingRefresh => {
+                ("Token Refresh Sliding", "Takes a sliding token and returns one that lives longer.")
+            }
         };
         let fields: Map<_, _> = self.fields().iter().map(Field::metadata).collect();
         json!({
@@ -107,11 +129,13 @@ impl Action {
             Field { name, label, read_only: false }
         }
         match self {
-            Self::Obtain => const { &[input("username", "Username"), input("password", "Password")] },
+            Self::Obtain | Self::SlidingObtain => {
+                const { &[input("username", "Username"), input("password", "Password")] }
+            }
             Self::Refresh => {
                 const { &[input("refresh", "Refresh"), Field { name: "access", label: "Access", read_only: true }] }
             }
-            Self::Verify => const { &[input("token", "Token")] },
+            Self::Verify | Self::SlidingRefresh => const { &[input("token", "Token")] },
             Self::Blacklist => const { &[input("refresh", "Refresh")] },
         }
     }
@@ -142,10 +166,11 @@ mod tests {
 
     fn paths() -> TokenPaths {
         TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/verify".to_owned(),
-            blacklist: "/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/verify".to_owned()),
+            blacklist: Some("/".to_owned()),
+            ..TokenPaths::default()
         }
     }
 

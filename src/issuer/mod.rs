@@ -1,6 +1,6 @@
 //! The token endpoints: log in, refresh, verify, log out, on the wire of djangorestframework-simplejwt.
 //!
-//! A request goes through [`Issuer::answer`]: media types → method → body → one of the four `actions`. What it
+//! A request goes through [`Issuer::answer`]: media types → method → body → one of the `actions`. What it
 //! gets instead of tokens is a value of one enum, `refused::Refused`. Everything here runs on the control plane:
 //! it waits for a database and hashes passwords.
 
@@ -9,15 +9,19 @@ mod answer;
 mod body;
 mod endpoint;
 mod fields;
+mod fingerprint;
 mod keys;
 mod media_type;
 mod mint;
 mod presented;
 mod refused;
+mod sliding;
+mod standing;
 mod token_press;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
@@ -31,7 +35,7 @@ use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, TokenPaths};
+use crate::config::{self, Compatibility, TokenForm, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::store::{
     self, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
@@ -40,6 +44,7 @@ use crate::store::{
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
+pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
 
 /// The built-in issuer: one for the process, behind an `Arc`.
@@ -48,9 +53,13 @@ pub struct Issuer {
     paths: TokenPaths,
     rotate: bool,
     blacklist_after_rotation: bool,
+    update_last_login: bool,
+    form: TokenForm,
+    leeway: Duration,
     keys: Keys,
     mint: Mint,
     policy: Policy,
+    sliding_policy: Policy,
     users: Box<dyn Users>,
     own_users: Arc<dyn OwnUsers>,
     passwords: Arc<Passwords>,
@@ -76,6 +85,9 @@ pub enum OpenError {
     /// `issuer.signing_key`.
     #[error("`issuer.signing_key` can't be used")]
     SigningKey(#[from] SigningError),
+    /// `issuer.verifying_key`.
+    #[error("`issuer.verifying_key` is not the public half of `issuer.signing_key`")]
+    OtherVerifyingKey,
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
@@ -107,7 +119,11 @@ impl Issuer {
             blacklist_after_rotation: config.blacklist_after_rotation,
             keys,
             mint: Mint::new(config),
-            policy: presented::policy(config),
+            policy: presented::policy(config, "refresh"),
+            sliding_policy: presented::policy(config, "sliding"),
+            update_last_login: config.update_last_login,
+            form: config.form.clone(),
+            leeway: config.leeway,
             users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
             own_users: Arc::clone(&store) as _,
             passwords,
@@ -160,11 +176,13 @@ impl Issuer {
             Action::Refresh => self.refresh(&body, now).await,
             Action::Verify => self.verify(&body, now).await,
             Action::Blacklist => self.blacklist(&body, now).await,
+            Action::SlidingObtain => self.sliding_obtain(&body, now).await,
+            Action::SlidingRefresh => self.sliding_refresh(&body, now).await,
         }
     }
 
     fn with_slash(&self, action: Action, request: &Request<Bytes>) -> HeaderValue {
-        let path = action.path(&self.paths);
+        let path = action.path(&self.paths).unwrap_or("/");
         let query = request.uri().query().map(|query| format!("{path}?{query}"));
         query
             .and_then(|location| HeaderValue::try_from(location).ok())

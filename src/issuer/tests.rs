@@ -40,10 +40,11 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         compatibility: Compatibility::Tollgate,
         store: folder.path().join("data/tollgate.db"),
         paths: TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/api/token/verify/".to_owned(),
-            blacklist: "/api/token/blacklist/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/api/token/verify/".to_owned()),
+            blacklist: Some("/api/token/blacklist/".to_owned()),
+            ..TokenPaths::default()
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
@@ -51,6 +52,9 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         blacklist_after_rotation: true,
         algorithm: Algorithm::ES256,
         signing_key: None,
+        verifying_key: None,
+        update_last_login: true,
+        form: config::TokenForm::usual(),
         key_ring: folder.path().join("keys"),
         claims: vec![
             ("username".to_owned(), ClaimSource::Username),

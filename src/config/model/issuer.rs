@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::TokenForm;
 use crate::base::{Algorithm, Secret};
+
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -25,8 +27,14 @@ pub struct Issuer {
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
     pub signing_key: Option<Secret>,
+    /// `verifying_key:` the public half of `signing_key` in PEM, if it is said: the two must fit.
+    pub verifying_key: Option<Secret>,
     /// `key_ring:` its folder; default `keys` below `state.directory`.
     pub key_ring: PathBuf,
+    /// `update_last_login:` a login writes its time to the user's row; default true, SimpleJWT's false.
+    pub update_last_login: bool,
+    /// How tokens look and how they are looked at.
+    pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
@@ -46,17 +54,30 @@ pub enum Compatibility {
     SimpleJwt,
 }
 
-/// `paths:` of the issuer, each absolute.
-#[derive(Debug, Clone)]
+/// `paths:` of the issuer, each absolute. `None`, written as `off`: there is no such endpoint.
+#[derive(Debug, Clone, Default)]
 pub struct TokenPaths {
     /// Log in; default `/api/token/`.
-    pub obtain: String,
+    pub obtain: Option<String>,
     /// Trade a refresh token; default `/api/token/refresh/`.
-    pub refresh: String,
+    pub refresh: Option<String>,
     /// Ask whether a token is good; default `/api/token/verify/`.
-    pub verify: String,
+    pub verify: Option<String>,
     /// End a refresh token; default `/api/token/blacklist/`.
-    pub blacklist: String,
+    pub blacklist: Option<String>,
+    /// Log in for a sliding token; default off.
+    pub sliding_obtain: Option<String>,
+    /// Renew a sliding token; default off.
+    pub sliding_refresh: Option<String>,
+}
+
+impl TokenPaths {
+    /// All that are there.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        let Self { obtain, refresh, verify, blacklist, sliding_obtain, sliding_refresh } = self;
+        let paths = [obtain, refresh, verify, blacklist, sliding_obtain, sliding_refresh];
+        paths.into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// Where the value of an added claim comes from.

@@ -8,6 +8,7 @@ mod issuer;
 mod providers;
 mod routes;
 mod server;
+mod token_form;
 mod upstreams;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
+pub use self::token_form::*;
 pub use self::upstreams::*;
 
 /// One valid `gateway.yaml`.
