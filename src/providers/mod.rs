@@ -100,8 +100,8 @@ pub enum KeyProblem {
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
-    /// Whom to trust with the keys can't be read.
-    #[error("fetch.ca: {0}")]
+    /// Whom to trust with the keys, or the gateway's own certificate, can't be read.
+    #[error("fetch: {0}")]
     Trust(#[from] ClientTlsError),
     /// `own: true` without an issuer.
     #[error("there is no issuer whose keys these could be")]
