@@ -20,6 +20,7 @@ mod model;
 mod pattern;
 mod places;
 mod providers;
+mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;

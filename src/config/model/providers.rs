@@ -8,7 +8,7 @@ use http::Uri;
 use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
 use crate::config::token_typ::TokenTyp;
 
-use super::fetch::{Credential, OwnCertificate};
+use super::fetch::{Credential, EgressProxy, OwnCertificate};
 
 /// One of `providers:`: a party whose tokens are taken.
 #[derive(Debug, Clone)]
@@ -178,8 +178,8 @@ pub struct Fetch {
     pub allow_private_addresses: bool,
     /// The only authorities to trust; `None`: those of the system.
     pub ca: Option<PathBuf>,
-    /// An `http://` proxy with host and port, through which the server is reached.
-    pub proxy: Option<Uri>,
+    /// Through which proxy the server is reached.
+    pub proxy: EgressProxy,
     /// What the server wants to see; shown to the server that the file names, and not to one that a document names.
     pub credential: Option<Credential>,
     /// The gateway's own certificate, shown to the same servers.
