@@ -210,6 +210,7 @@ fn vouching_provider<'p>(
                 continue;
             }
         };
+        provider.note_age(token.claims(), now);
         match provider.check(token.typ(), token.claims(), now) {
             Ok(()) => return Ok((provider, key)),
             Err(error) => unvouched.by_policy = Some(error),

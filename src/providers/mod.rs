@@ -10,6 +10,7 @@
 //! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
 
+mod clock_skew;
 mod demand;
 mod discovery;
 mod fetcher;
@@ -24,6 +25,7 @@ mod source;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use http::HeaderValue;
@@ -39,6 +41,7 @@ pub use fetcher::{Fetching, first_fetches, start_fetching};
 pub use introspection::{Asking, Introspection, NoAnswer, Standing};
 pub use source::{KeySource, KeySourceId};
 
+use clock_skew::TokenAges;
 use key_file::KeyFile;
 use remote::Remote;
 
@@ -51,6 +54,8 @@ pub struct Provider {
     issuer_header: Option<HeaderValue>,
     algorithms: AlgorithmSet,
     policy: Policy,
+    leeway: Duration,
+    token_ages: TokenAges,
     /// Empty for good where it introspects.
     keys: Arc<KeySource>,
     introspection: Option<Arc<Introspection>>,
@@ -194,6 +199,13 @@ impl Provider {
         crate::jwt::verify(token, &self.keys(), self.algorithms)
     }
 
+    /// Notes when a token was issued of which the signature was just found good: it tells of the provider's clock.
+    pub fn note_age(&self, claims: &Claims, now: UnixTime) {
+        if let Some(issued_at) = claims.issued_at() {
+            self.token_ages.note(issued_at, now);
+        }
+    }
+
     /// Checks the claims of a token whose signature is good.
     ///
     /// # Errors
@@ -249,6 +261,8 @@ pub fn load(
             },
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
+            leeway: provider.leeway,
+            token_ages: TokenAges::new(),
             keys,
             introspection,
         }));
