@@ -45,7 +45,7 @@ pub struct Metrics {
     /// `tollgate_introspection_calls_total{provider,outcome}`: `active`, `inactive`, or what went wrong.
     pub introspection_calls: IntCounterVec,
     /// `tollgate_introspection_lookups_total{provider,result}`: `hit`, `negative_hit`, `joined` (a call that was under
-    /// way), `called`, `busy` (more than the file allows).
+    /// way), `called`, `busy` (more than the file allows), `stale` (a last answer, since there is no other).
     pub introspection_lookups: IntCounterVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,

@@ -148,8 +148,20 @@ pub struct Introspection {
     pub max_concurrent: u32,
     /// How many questions may be asked in a second; default 200.
     pub max_per_second: u32,
+    /// `on_error:` with `stale_if_error:`.
+    pub on_error: OnIntrospectionError,
     /// How it is asked.
     pub fetch: Fetch,
+}
+
+/// What becomes of a token while nobody says what it is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnIntrospectionError {
+    /// `refuse`, the default: it is answered 503.
+    Refuse,
+    /// `stale`: the last answer about it counts for so long after it came, but never beyond its `exp`; default 10m, or `cache`
+    /// where that is longer.
+    Stale(Duration),
 }
 
 /// `refresh:` of a provider: when its keys are fetched again.
