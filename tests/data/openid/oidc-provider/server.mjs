@@ -4,7 +4,7 @@
 //
 // Each start makes a signing key, so that a restart at the same port is a rotation.
 
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 
 import { Provider } from 'oidc-provider';
@@ -12,7 +12,14 @@ import { Provider } from 'oidc-provider';
 const server = createServer();
 server.listen(Number(process.argv[2]), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  // By way of PEM: the export of a key just made holds a lock that Node 20's collector wants, if it runs meanwhile,
+  // to free the job which made the key. One start in two hundred hung for ever.
+  const { privateKey: pem } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const privateKey = createPrivateKey(pem);
   const provider = new Provider(issuer, {
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
     clients: [{
