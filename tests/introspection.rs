@@ -301,6 +301,11 @@ async fn what_is_no_answer_is_503_and_nobody_follows_a_redirect() {
         ("redirect", Reply::new(307, "").field("Location", &elsewhere.url())),
         ("malformed", Reply::new(200, "<!doctype html><title>Maintenance</title>")),
         ("malformed", Reply::new(200, "")),
+        ("malformed", Reply::new(200, "[]")),
+        ("malformed", Reply::json(json!({}))),
+        ("malformed", Reply::json(active(json!({ "sub": 7 })))),
+        ("malformed", Reply::json(active(json!({ "exp": "soon" })))),
+        ("malformed", Reply::json(json!({ "keys": [] }))),
         ("malformed", Reply::json(json!({ "sub": "ada" }))),
         ("malformed", Reply::json(json!({ "active": "true", "sub": "ada" }))),
         ("malformed", Reply::new(200, r#"{"active":false,"active":true}"#)),
@@ -327,11 +332,18 @@ async fn an_endpoint_that_hangs_drips_breaks_off_or_is_gone_is_503_and_harms_nob
         .into_iter()
         .chain((0..40).flat_map(|_| [Step::send(" "), Step::Await(Arc::clone(&never))]));
     let gone = Upstream::echo().await.url();
+    let much = " ".repeat(0x100_000);
+    let endless_body =
+        Step::send(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{much}\r\n"));
+    let endless_head = Step::send(&format!("HTTP/1.1 200 OK\r\nX-Much: {much}"));
     let servers = [
         Upstream::scripted([Step::Stall]).await,
         Upstream::scripted([Step::Read, Step::Stall]).await,
         Upstream::scripted(drip.collect::<Vec<_>>()).await,
         Upstream::scripted([Step::Read, Step::send(head), Step::send("{\"active\":true")]).await,
+        Upstream::scripted([Step::Read, Step::send("SSH-2.0-OpenSSH_9.9\r\n\r\n")]).await,
+        Upstream::scripted([Step::Read, endless_body, Step::Stall]).await,
+        Upstream::scripted([Step::Read, endless_head, Step::Stall]).await,
     ];
     let dripping = tokio::spawn(async move {
         loop {

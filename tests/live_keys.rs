@@ -259,6 +259,16 @@ async fn only_a_key_set_with_a_usable_key_takes_the_place_of_keys() {
     assert_eq!(elsewhere.connections_seen(), 0, "nobody follows a redirect");
 }
 
+/// More than any answer may have, with no end in sight.
+fn endless_body() -> Step {
+    let chunk = " ".repeat(0x100_000);
+    Step::send(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{chunk}\r\n"))
+}
+
+fn endless_head() -> Step {
+    Step::send(&format!("HTTP/1.1 200 OK\r\nX-Much: {}", "x".repeat(0x100_000)))
+}
+
 #[tokio::test]
 async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
     let (app, good) = (Upstream::echo().await, idp("good"));
@@ -274,6 +284,8 @@ async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
         ("timeout", Upstream::scripted(drip.collect::<Vec<_>>()).await),
         ("broken", Upstream::scripted([Step::Read, Step::send(head), Step::send("{\"keys\"")]).await),
         ("broken", Upstream::scripted([Step::Read, Step::send("SSH-2.0-OpenSSH_9.9\r\n\r\n")]).await),
+        ("broken", Upstream::scripted([Step::Read, endless_head(), Step::Stall]).await),
+        ("too_large", Upstream::scripted([Step::Read, endless_body(), Step::Stall]).await),
     ];
     let dripping = tokio::spawn(async move {
         loop {
@@ -525,6 +537,44 @@ async fn a_document_of_another_issuer_leads_to_no_keys() {
         assert_eq!(ask(&gate, &idp).await.status, 503, "{outcome}");
         assert!(server.requests().iter().all(|request| request.target() != "/keys"), "{outcome}");
     }
+}
+
+#[tokio::test]
+async fn a_document_server_that_misbehaves_leads_to_no_keys_and_concerns_nobody_else() {
+    let (app, good, elsewhere) = (Upstream::echo().await, idp("good"), Upstream::echo().await);
+    let key_server = KeyServer::with(&[&good]).await;
+    let answers = |reply: Reply| Upstream::start(move |_| reply.clone());
+    let redirect = Reply::new(302, "").field("Location", &elsewhere.url());
+    let servers = [
+        ("timeout", Upstream::scripted([Step::Read, Step::Stall]).await),
+        ("too_large", Upstream::scripted([Step::Read, endless_body(), Step::Stall]).await),
+        ("too_large", answers(Reply::new(200, vec![b' '; 10 << 20])).await),
+        ("redirect", answers(redirect).await),
+        ("no_document", answers(Reply::new(200, "<!doctype html><title>Maintenance</title>")).await),
+        ("other_issuer", answers(Reply::json(json!({}))).await),
+        ("status", answers(Reply::new(500, "")).await),
+    ];
+    let mut file = config().set("providers.good", fetched(&good, &key_server.url(), rarely()));
+    file = file.route("/good", "good", &app);
+    let mut idps = Vec::new();
+    for (number, (_, server)) in servers.iter().enumerate() {
+        let mut idp = idp("bad");
+        idp.issuer = server.url();
+        let mut provider = discovered(&idp);
+        provider["fetch"]["timeout"] = "500ms".into();
+        let name = format!("bad-{number}");
+        file = file.set(&format!("providers.{name}"), provider).route(&format!("/{name}"), &name, &app);
+        idps.push(idp);
+    }
+    let gate = Tollgate::start(file).await;
+    for (number, (outcome, _)) in servers.iter().enumerate() {
+        let name = format!("bad-{number}");
+        until_fetched(&gate, &name, outcome, 2.0).await;
+        let answer = gate.get(&format!("/{name}")).bearer(&idps[number].sign(claims("ada"))).await;
+        assert_eq!(answer.status, 503, "{name}");
+    }
+    assert_eq!(gate.get("/good").bearer(&good.sign(claims("ada"))).await.status, 200);
+    assert_eq!(elsewhere.connections_seen(), 0, "nobody follows a redirect");
 }
 
 #[tokio::test]
