@@ -13,6 +13,7 @@ mod file;
 mod identity;
 mod introspection;
 mod issuer;
+mod issuer_rule;
 mod jwks;
 mod mistake;
 mod model;
@@ -23,6 +24,7 @@ mod remote_keys;
 mod routes;
 mod secret;
 mod server;
+mod tenant_pattern;
 mod token_from;
 mod token_typ;
 mod upstreams;
@@ -37,6 +39,7 @@ use std::path::Path;
 pub use issuer::JWKS_PATH;
 pub use mistake::{Mistake, MistakeKind, Mistakes};
 pub use model::*;
+pub use tenant_pattern::{TenantPattern, TenantPlace};
 pub use token_typ::TokenTyp;
 
 /// Longer than any file that a person writes.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::identify::PreparedHeaders;
 use crate::base::ByteSize;
 use crate::jwt::{Claims, Key, KeySetId};
-use crate::providers::KeySourceId;
+use crate::providers::KeySource;
 
 /// Places in a worker's own table; each token has one.
 const WORKER_PLACES: usize = 1024;
@@ -38,7 +38,7 @@ pub struct VerifiedToken {
     /// the token, which is never kept here.
     pub key: Option<Arc<Key>>,
     /// Where that key came from.
-    pub source: KeySourceId,
+    pub source: Arc<KeySource>,
 }
 
 impl VerifiedToken {
@@ -205,7 +205,7 @@ mod tests {
     struct Tokens {
         signing: SigningKey,
         key: Arc<Key>,
-        source: KeySourceId,
+        source: Arc<KeySource>,
     }
 
     fn tokens() -> Tokens {
@@ -218,7 +218,9 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
         let config = crate::config::read_text(file, std::path::Path::new("f"), &environment).expect("valid");
         let provider = &providers::load(&config.providers, None).expect("loaded")[0];
         let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(secret)).expect("a key");
-        Tokens { signing, key: Arc::clone(&provider.keys().keys()[0]), source: provider.key_source() }
+        let source = provider.key_source();
+        let key = Arc::clone(&source.keys().keys()[0]);
+        Tokens { signing, key, source }
     }
 
     impl Tokens {
@@ -227,7 +229,13 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
             let text = text.into_bytes().into();
-            VerifiedToken { text, typ: None, claims, key: Some(Arc::clone(&self.key)), source: self.source }
+            VerifiedToken {
+                text,
+                typ: None,
+                claims,
+                key: Some(Arc::clone(&self.key)),
+                source: Arc::clone(&self.source),
+            }
         }
     }
 

@@ -5,11 +5,13 @@
 //! of made-up names costs the provider one fetch in each while, and the gateway a look at the clock.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use super::budget::Budget;
 
 /// So many names are remembered that a fetch did not bring. Beyond them the cool-down alone protects.
 const MOST_UNKNOWN: usize = 1024;
@@ -20,6 +22,8 @@ pub(super) struct Demand {
     /// Held for a few instructions, and only by workers that found no key; never across an `await`.
     state: Mutex<State>,
     wanted: Notify,
+    /// What many sources of one server may ask of it together.
+    budget: Option<Arc<Budget>>,
     /// How many fetches came to their end.
     finished: watch::Sender<u64>,
 }
@@ -40,6 +44,8 @@ struct State {
     /// A fetch runs, or was asked for.
     busy: bool,
     asked_for: bool,
+    /// Whoever waits for somebody to ask shall look around.
+    woken: bool,
     cooling_until: Option<Instant>,
     /// The length of the next cool-down.
     next: Duration,
@@ -60,10 +66,11 @@ pub(super) struct Awaited {
 
 impl Demand {
     /// Cool-downs grow from `shortest` to `longest`.
-    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+    pub(super) fn new(shortest: Duration, longest: Duration, budget: Option<Arc<Budget>>) -> Self {
         let state = State {
             busy: false,
             asked_for: false,
+            woken: false,
             cooling_until: None,
             next: shortest,
             shortest,
@@ -71,7 +78,7 @@ impl Demand {
             failed: false,
             unknown: HashMap::new(),
         };
-        Self { state: Mutex::new(state), wanted: Notify::new(), finished: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), wanted: Notify::new(), budget, finished: watch::Sender::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,6 +94,9 @@ impl Demand {
             if state.cooling_until.is_some_and(|until| now < until)
                 || known_to_miss.is_some_and(|until| now < *until)
             {
+                return None;
+            }
+            if self.budget.as_ref().is_some_and(|budget| !budget.take(now)) {
                 return None;
             }
             (state.busy, state.asked_for) = (true, true);
@@ -121,12 +131,19 @@ impl Demand {
         }
     }
 
+    /// Ends the wait for somebody who asks, whether or not one does.
+    pub(super) fn wake(&self) {
+        self.state().woken = true;
+        self.wanted.notify_one();
+    }
+
     /// Waits until somebody asks.
     pub(super) async fn wanted(&self) {
         loop {
             self.wanted.notified().await;
             // The fetch that was asked for may have run already, because its time had come.
-            if self.state().asked_for {
+            let state = self.state();
+            if state.asked_for || state.woken {
                 return;
             }
         }
@@ -173,7 +190,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn demand() -> (Demand, Instant) {
-        (Demand::new(SECOND, SECOND * 4), Instant::now())
+        (Demand::new(SECOND, SECOND * 4, None), Instant::now())
     }
 
     /// A whole fetch that was asked for, which brings nothing.

@@ -1,10 +1,12 @@
 //! A source on another server: how it is asked, and by whom.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::budget::Budget;
 use super::demand::Demand;
 use super::schedule::shortest_rest;
 use crate::base::ProviderName;
@@ -13,7 +15,7 @@ use crate::http::client::{Client, ClientOptions, ClientTlsError};
 use crate::jwt::{Token, VerifyError};
 
 /// So long a request waits for keys at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What the file allows a client to do.
 pub(super) fn client_options(fetch: &config::Fetch) -> ClientOptions {
@@ -27,8 +29,10 @@ pub(super) fn client_options(fetch: &config::Fetch) -> ClientOptions {
 pub(super) struct Remote {
     /// The first provider of the file that has this source: what logs and metrics call it.
     pub(super) name: ProviderName,
-    /// What that provider says of its issuer.
-    pub(super) issuer: config::IssuerRule,
+    /// What that provider says of its issuer, to tell kept keys from those of others.
+    pub(super) issuer: String,
+    /// Whose keys they are, where each tenant has its own.
+    pub(super) tenant: Option<Arc<str>>,
     /// How far it lets clocks differ.
     pub(super) leeway: Duration,
     pub(super) keys: config::RemoteKeys,
@@ -37,21 +41,60 @@ pub(super) struct Remote {
     hasher: RandomState,
 }
 
+/// What the sources of all tenants of a provider have in common.
+#[derive(Debug)]
+pub(super) struct OfTenants {
+    pub(super) name: ProviderName,
+    pub(super) leeway: Duration,
+    pub(super) client: Client,
+    pub(super) budget: Arc<Budget>,
+    pub(super) hasher: RandomState,
+}
+
 impl Remote {
     /// Nothing is fetched yet.
     pub(super) fn new(
         provider: &config::Provider,
         keys: &config::RemoteKeys,
     ) -> Result<Self, ClientTlsError> {
+        let issuer = match &provider.issuer {
+            config::IssuerRule::Exactly(issuer) => issuer.clone(),
+            config::IssuerRule::OneOf(issuers) => issuers.join(" "),
+            config::IssuerRule::Tenants(tenants) => {
+                tenants.patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }
+            config::IssuerRule::Any => "any".to_owned(),
+        };
         Ok(Self {
             name: provider.name.clone(),
-            issuer: provider.issuer.clone(),
+            issuer,
+            tenant: None,
             leeway: provider.leeway,
             keys: keys.clone(),
             client: Client::new(client_options(&keys.fetch))?,
-            demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown),
+            demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown, None),
             hasher: RandomState::new(),
         })
+    }
+
+    /// That of one tenant among many, who share what can be shared.
+    pub(super) fn of_tenant(
+        shared: &OfTenants,
+        tenant: Arc<str>,
+        issuer: String,
+        keys: config::RemoteKeys,
+    ) -> Self {
+        let budget = Some(Arc::clone(&shared.budget));
+        Self {
+            name: shared.name.clone(),
+            issuer,
+            tenant: Some(tenant),
+            leeway: shared.leeway,
+            client: shared.client.clone(),
+            demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown, budget),
+            keys,
+            hasher: shared.hasher.clone(),
+        }
     }
 
     /// Waits for a fetch that may bring the key of a token, if one may be now.
