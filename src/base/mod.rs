@@ -15,7 +15,7 @@ pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
 pub use claim_path::{ClaimPath, InvalidClaimPath};
 pub use name::{ProviderName, RouteName, UpstreamName};
 pub use reason::ReasonCode;
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource};
 pub use text::ShortText;
 pub use time::UnixTime;
 pub use unit::{ByteSize, InvalidUnit, parse_duration};

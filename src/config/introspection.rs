@@ -23,6 +23,13 @@ pub(super) fn read<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<In
         }
     }
     let fetch = fetch_options(provider);
+    if fetch.credential.is_some() {
+        let refused = provider.key("fetch").unwrap_or_else(|| node.clone());
+        refused.refuse_key::<()>(
+            MistakeKind::Conflict("\"client_id\" and \"client_secret\", which the endpoint gets".to_owned()),
+            Some("remove `credential`".to_owned()),
+        );
+    }
     node.section(|section| {
         let endpoint = section.required("endpoint", |node| {
             let endpoint = node.parse("a URL such as https://id.example.com/introspect", web_url)?;

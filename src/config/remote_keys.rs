@@ -6,6 +6,7 @@ use http::Uri;
 
 use crate::base::ByteSize;
 
+use super::credential;
 use super::issuer_rule::WrittenIssuer;
 use super::mistake::MistakeKind;
 use super::model::{Fetch, KeyLocation, KeySource, Refresh, RemoteKeys, TenantKeyLocation, TenantKeys};
@@ -123,6 +124,9 @@ pub(super) fn read(
             "whoever is on the way could put keys of his own in; `fetch: { allow_http: true }` takes it all the same",
         );
     }
+    if is_plain && fetch.credential.is_some() {
+        at.warn("the credential is sent in clear text");
+    }
     let refresh = refresh.unwrap_or(DEFAULT_REFRESH);
     Some(match location {
         Location::One(location) => KeySource::Remote(Box::new(RemoteKeys { location, refresh, fetch })),
@@ -176,6 +180,8 @@ fn default_fetch() -> Fetch {
         allow_private_addresses: false,
         ca: None,
         proxy: None,
+        credential: None,
+        client_certificate: None,
     }
 }
 
@@ -193,6 +199,8 @@ fn fetch(section: &Section<'_, '_>) -> Fetch {
         allow_private_addresses: allowed("allow_private_addresses"),
         ca: section.optional("ca", |node| node.file_path("the path of a PEM file")),
         proxy: section.optional("proxy", proxy),
+        credential: section.optional("credential", credential::credential),
+        client_certificate: section.optional("client_certificate", credential::client_certificate),
     }
 }
 

@@ -18,11 +18,11 @@ use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
-use super::{KeySourceId, Provider};
-use crate::base::{ShortText, UnixTime};
+use super::{KeySourceId, Provider, file_watch};
+use crate::base::{ProviderName, ShortText, UnixTime};
 use crate::config::{KeyLocation, Refresh};
 use crate::http::client::{Content, FetchError};
-use crate::jwt::{JwksError, KeySet, Origin};
+use crate::jwt::{JwksError, KeySet, Origin, SkippedKey};
 use crate::telemetry::Metrics;
 
 /// What media types a key set has; many servers have a third.
@@ -43,8 +43,9 @@ pub struct Fetching {
     pub clock: fn() -> UnixTime,
 }
 
-/// Starts a task for each source on another server. Keys that were kept from an earlier run are in use when it returns.
+/// Starts a task for each source on another server, and one that watches key files. Keys that were kept from an earlier run are in use when it returns.
 pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
+    file_watch::start(providers, fetching);
     for tenants in providers.iter().filter_map(|provider| provider.tenants.as_ref()) {
         tenants.start_fetching(fetching);
     }
@@ -312,7 +313,7 @@ impl Fetcher {
                 tracing::warn!(provider = %name, tenant, ?age, "the keys of an earlier run are too old");
             }
             Ok(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.source.replace(keys, until);
                 self.gauge(Some(kept.fetched));
                 self.current = Some(kept);
@@ -370,7 +371,7 @@ impl Fetcher {
                 false
             }
             Some(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.etag = fetched.etag;
                 self.source.replace(keys, until)
             }
@@ -430,21 +431,6 @@ impl Fetcher {
         after_failures(&refresh, self.failures, chance())
     }
 
-    /// Once for each set that differs from the one before.
-    fn tell_skipped(&self, set: &KeySet) {
-        if set.skipped() == self.source.keys().skipped() {
-            return;
-        }
-        let (name, tenant) = (&self.remote().name, self.source.tenant());
-        for skipped in set.skipped().iter().take(MOST_TOLD) {
-            let kid = skipped.kid.as_ref().map(ShortText::as_str);
-            tracing::warn!(provider = %name, tenant, kid, "skipped a key: {}", skipped.why);
-        }
-        if set.skipped().len() > MOST_TOLD {
-            tracing::warn!(provider = %name, tenant, skipped = set.skipped().len(), "skipped more keys");
-        }
-    }
-
     fn count(&self, outcome: &str) {
         self.metrics.key_fetches.with_label_values(&[self.remote().name.as_str(), outcome]).inc();
     }
@@ -466,6 +452,20 @@ impl Fetcher {
 /// Whether clocks differ by more than half of what is forgiven; but a second or two may be the network's.
 fn is_skewed(ahead: i64, leeway: Duration) -> bool {
     Duration::from_secs(ahead.unsigned_abs()) > (leeway / 2).max(Duration::from_secs(2))
+}
+
+/// Tells which keys of a set are not used, once for each set that differs from the one before.
+pub(super) fn tell_skipped(name: &ProviderName, set: &KeySet, before: &[SkippedKey]) {
+    if set.skipped() == before {
+        return;
+    }
+    for skipped in set.skipped().iter().take(MOST_TOLD) {
+        let kid = skipped.kid.as_ref().map(ShortText::as_str);
+        tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
+    }
+    if set.skipped().len() > MOST_TOLD {
+        tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
+    }
 }
 
 /// A key set with at least one key that can be used.

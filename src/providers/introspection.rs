@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use super::remote::client_options;
 use crate::base::{ProviderName, UnixTime};
 use crate::config;
-use crate::http::client::{Client, ClientTlsError, FetchError};
+use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
 use crate::jwt::{Claims, Limits, ParseError, parse_object};
 use crate::telemetry::Metrics;
 
@@ -160,10 +160,12 @@ impl CallFailure {
 impl Introspection {
     /// Nobody is asked yet.
     pub(super) fn new(name: &ProviderName, file: &config::Introspection) -> Result<Self, ClientTlsError> {
+        let mut options = client_options(&file.fetch);
+        options.known.extend(Origin::of(&file.endpoint));
         Ok(Self {
             name: name.clone(),
             endpoint: file.endpoint.clone(),
-            client: Client::new(client_options(&file.fetch))?,
+            client: Client::new(options)?,
             authorization: basic(&file.client_id, file.client_secret.expose()),
             deadline: file.fetch.timeout,
             active: moka::sync::Cache::builder()

@@ -1,7 +1,7 @@
 //! Who may issue tokens: each provider's policy and its keys as they are now.
 //!
-//! Keys in files and secrets are read when `gateway.yaml` is taken. Keys that are fetched come later, by a task for each
-//! source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
+//! Keys in files and secrets are read when `gateway.yaml` is taken, and files again when they change. Keys that are fetched
+//! come later, by a task for each source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
 //! the task outlives every failure. A request waits only where its token names a key that is not known, and not for long
 //! ([`Provider::newer_keys`]).
 //!
@@ -14,8 +14,10 @@ mod budget;
 mod demand;
 mod discovery;
 mod fetcher;
+mod file_watch;
 mod introspection;
 mod kept_keys;
+mod key_file;
 mod remote;
 mod schedule;
 mod source;
@@ -39,6 +41,7 @@ pub use introspection::{Asking, Introspection, NoAnswer, Standing};
 pub use source::{KeySource, KeySourceId};
 pub use tenants::KeysOf;
 
+use key_file::KeyFile;
 use remote::Remote;
 use tenants::Tenants;
 
@@ -101,8 +104,8 @@ pub enum KeyProblem {
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
-    /// Whom to trust with the keys can't be read.
-    #[error("fetch.ca: {0}")]
+    /// Whom to trust with the keys, or the gateway's own certificate, can't be read.
+    #[error("fetch: {0}")]
     Trust(#[from] ClientTlsError),
     /// `own: true` without an issuer.
     #[error("there is no issuer whose keys these could be")]
@@ -371,6 +374,11 @@ fn open(
     provider: &config::Provider,
     own: Option<&Arc<KeySet>>,
 ) -> Result<KeySource, KeyProblem> {
+    if let Some(opened) = KeyFile::open(&provider.keys) {
+        let (file, set) = opened?;
+        fetcher::tell_skipped(&provider.name, &set, &[]);
+        return Ok(KeySource::in_file(id, file, set));
+    }
     match &provider.keys {
         config::KeySource::Remote(keys) => Ok(KeySource::remote(id, Remote::new(provider, keys)?)),
         _ => Ok(KeySource::local(id, local_keys(provider, own)?)),
@@ -378,28 +386,13 @@ fn open(
 }
 
 fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
-    };
     match &provider.keys {
-        config::KeySource::Remote(_)
+        config::KeySource::PemFile(_)
+        | config::KeySource::JwksFile(_)
+        | config::KeySource::Remote(_)
         | config::KeySource::RemoteByTenant(_)
         | config::KeySource::Introspection(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
-        config::KeySource::PemFile(path) => {
-            let pem = read(path)?;
-            let key = Key::from_pem(&pem).map_err(|source| KeyProblem::Key { path: path.clone(), source })?;
-            Ok(Arc::new(KeySet::new(vec![key])))
-        }
-        config::KeySource::JwksFile(path) => {
-            let set = KeySet::from_jwks(&read(path)?, Origin::Local)
-                .map_err(|source| KeyProblem::Jwks { path: path.clone(), source })?;
-            for skipped in set.skipped() {
-                let kid = skipped.kid.as_ref().map(ShortText::as_str);
-                tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
-            }
-            Ok(Arc::new(set))
-        }
         config::KeySource::Jwks(set) => {
             let set = KeySet::from_jwks(set.expose(), Origin::Local).map_err(KeyProblem::InlineJwks)?;
             for skipped in set.skipped() {

@@ -11,7 +11,7 @@ use super::demand::Demand;
 use super::schedule::shortest_rest;
 use crate::base::ProviderName;
 use crate::config;
-use crate::http::client::{Client, ClientOptions, ClientTlsError};
+use crate::http::client::{Client, ClientCertificate, ClientOptions, ClientTlsError, Credential, Origin};
 use crate::jwt::{Token, VerifyError};
 
 /// So long a request waits for keys at most.
@@ -19,9 +19,57 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What the file allows a client to do.
 pub(super) fn client_options(fetch: &config::Fetch) -> ClientOptions {
-    let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca, proxy } =
-        fetch.clone();
-    ClientOptions { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca, proxy }
+    let config::Fetch {
+        connect_timeout,
+        timeout,
+        max_body,
+        allow_http,
+        allow_private_addresses,
+        ca,
+        proxy,
+        ..
+    } = fetch.clone();
+    let credential = fetch.credential.as_ref();
+    ClientOptions {
+        connect_timeout,
+        timeout,
+        max_body,
+        allow_http,
+        allow_private_addresses,
+        ca,
+        proxy,
+        credential: credential.map(|credential| match credential.kind.clone() {
+            config::CredentialKind::Bearer(token) => Credential::Bearer(token),
+            config::CredentialKind::Basic { username, password } => Credential::Basic { username, password },
+        }),
+        client_certificate: fetch
+            .client_certificate
+            .clone()
+            .map(|own| ClientCertificate { certificate: own.certificate, key: own.key }),
+        // Whoever makes the client adds the server that the file itself names.
+        known: credential.into_iter().flat_map(|it| &it.also_to).filter_map(Origin::of).collect(),
+    }
+}
+
+/// The server that the file names for a source's keys: a document found there may name another one.
+fn named_server(location: &config::KeyLocation) -> Option<Origin> {
+    match location {
+        config::KeyLocation::Url(url) => Origin::of(url),
+        config::KeyLocation::Discovery(issuer) => Origin::of(&issuer.parse().ok()?),
+    }
+}
+
+/// A client for the servers of a provider's tenants.
+pub(super) fn client_of_tenants(keys: &config::TenantKeys) -> Result<Client, ClientTlsError> {
+    let mut options = client_options(&keys.fetch);
+    let pattern = match &keys.location {
+        config::TenantKeyLocation::Url(pattern) | config::TenantKeyLocation::Discovery(pattern) => pattern,
+    };
+    // A host of which the token names a part may be any stranger's: it is not one that the file names.
+    if pattern.place() == config::TenantPlace::Path {
+        options.known.extend(pattern.url_of("tenant").and_then(|url| Origin::of(&url.parse().ok()?)));
+    }
+    Client::new(options)
 }
 
 /// What is known of a source beside its keys.
@@ -36,7 +84,7 @@ pub(super) struct Remote {
     /// How far it lets clocks differ.
     pub(super) leeway: Duration,
     pub(super) keys: config::RemoteKeys,
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) demand: Demand,
     hasher: RandomState,
 }
@@ -46,7 +94,7 @@ pub(super) struct Remote {
 pub(super) struct OfTenants {
     pub(super) name: ProviderName,
     pub(super) leeway: Duration,
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) budget: Arc<Budget>,
     pub(super) hasher: RandomState,
 }
@@ -65,13 +113,15 @@ impl Remote {
             }
             config::IssuerRule::Any => "any".to_owned(),
         };
+        let mut options = client_options(&keys.fetch);
+        options.known.extend(named_server(&keys.location));
         Ok(Self {
             name: provider.name.clone(),
             issuer,
             tenant: None,
             leeway: provider.leeway,
             keys: keys.clone(),
-            client: Client::new(client_options(&keys.fetch))?,
+            client: Arc::new(Client::new(options)?),
             demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown, None),
             hasher: RandomState::new(),
         })
@@ -90,7 +140,7 @@ impl Remote {
             issuer,
             tenant: Some(tenant),
             leeway: shared.leeway,
-            client: shared.client.clone(),
+            client: Arc::clone(&shared.client),
             demand: Demand::new(shortest_rest(&keys.refresh), keys.refresh.cooldown, budget),
             keys,
             hasher: shared.hasher.clone(),

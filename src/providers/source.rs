@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::key_file::KeyFile;
 use super::remote::Remote;
 use crate::base::UnixTime;
 use crate::jwt::KeySet;
@@ -22,6 +23,8 @@ pub struct KeySource {
     /// that are not fetched the largest.
     good_until: AtomicI64,
     pub(super) remote: Option<Remote>,
+    /// Where the first keys were in a file, which may change.
+    pub(super) file: Option<KeyFile>,
     /// The last second in which the keys of a tenant were used, about: see [`KeySource::note_use`].
     used: AtomicI64,
     /// Nobody keeps these keys up to date any more.
@@ -41,6 +44,11 @@ impl KeySource {
         Self::new(id, keys, i64::MAX, None)
     }
 
+    /// Keys of a file, which others replace when it changes.
+    pub(super) fn in_file(id: KeySourceId, file: KeyFile, keys: KeySet) -> Self {
+        Self { file: Some(file), ..Self::local(id, Arc::new(keys)) }
+    }
+
     /// Keys that are still to come.
     pub(super) fn remote(id: KeySourceId, remote: Remote) -> Self {
         Self::new(id, Arc::new(KeySet::new(Vec::new())), i64::MIN, Some(remote))
@@ -52,6 +60,7 @@ impl KeySource {
             current: ArcSwap::new(keys),
             good_until: AtomicI64::new(good_until),
             remote,
+            file: None,
             used: AtomicI64::new(i64::MIN),
             closed: AtomicBool::new(false),
         }
@@ -119,13 +128,13 @@ impl KeySource {
         self.good_until.store(good_until.0, Ordering::Release);
     }
 
-    /// Puts a fetched set in the place of the current one. Keys that stay are the same as before; those that went end
+    /// Puts a newer set in the place of the current one. Keys that stay are the same as before; those that went end
     /// at once, and so do the tokens that they vouched for. Tells whether a key came that was not there.
     ///
-    /// Only the one task that fetches for the source may call it.
-    pub(super) fn replace(&self, fetched: KeySet, good_until: UnixTime) -> bool {
+    /// Only the one task that fetches or reads for the source may call it.
+    pub(super) fn replace(&self, newer: KeySet, good_until: UnixTime) -> bool {
         let old = self.current.load_full();
-        let new = Arc::new(fetched.keeping(&old));
+        let new = Arc::new(newer.keeping(&old));
         let brought = new.keys().iter().any(|key| !old.contains(key));
         let lost = old.keys().iter().any(|key| !new.contains(key));
         if brought || lost || new.skipped() != old.skipped() {

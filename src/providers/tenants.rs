@@ -20,11 +20,11 @@ use super::KeySourceId;
 use super::budget::Budget;
 use super::fetcher::{Fetcher, Fetching};
 use super::kept_keys::KeptKeys;
-use super::remote::{LONGEST_WAIT, OfTenants, Remote, client_options};
+use super::remote::{LONGEST_WAIT, OfTenants, Remote, client_of_tenants};
 use super::source::KeySource;
 use crate::base::UnixTime;
 use crate::config;
-use crate::http::client::{Client, ClientTlsError};
+use crate::http::client::ClientTlsError;
 
 /// So long the keys of a tenant wait for a token that was signed with one of them.
 const ON_TRIAL: Duration = Duration::from_secs(10);
@@ -108,7 +108,7 @@ impl Tenants {
         let shared = OfTenants {
             name: provider.name.clone(),
             leeway: provider.leeway,
-            client: Client::new(client_options(&keys.fetch))?,
+            client: Arc::new(client_of_tenants(keys)?),
             budget: Arc::new(Budget::new(Instant::now())),
             hasher: RandomState::new(),
         };

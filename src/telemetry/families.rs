@@ -30,6 +30,9 @@ pub struct Metrics {
     pub key_fetches: IntCounterVec,
     /// `tollgate_key_refetches_total{provider}`: fetches that a token with an unknown key asked for.
     pub key_refetches: IntCounterVec,
+    /// `tollgate_key_file_reads_total{provider,outcome}`: key files that changed: `ok`, or `unreadable` and `unusable`, which
+    /// change nothing.
+    pub key_file_reads: IntCounterVec,
     /// `tollgate_keys_fetched_timestamp_seconds{provider}`: when keys were last fetched or confirmed.
     pub keys_fetched: IntGaugeVec,
     /// `tollgate_keys_usable{provider}`.
@@ -121,6 +124,11 @@ impl Metrics {
                 "key_refetches_total",
                 "Fetches that a token with an unknown key asked for.",
                 &["provider"],
+            ),
+            key_file_reads: family.counters(
+                "key_file_reads_total",
+                "Key files that changed by outcome.",
+                &["provider", "outcome"],
             ),
             keys_fetched: family.gauges(
                 "keys_fetched_timestamp_seconds",

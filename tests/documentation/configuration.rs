@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -39,6 +39,11 @@ issuer: { algorithm: HS256, signing_key: '${LONG}' }",
     (
         "fetched keys",
         "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, refresh: {}, fetch: {}, algorithms: [RS256], audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
+    (
+        "guarded keys",
+        "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, fetch: { credential: { basic: { username: a, password: '${LONG}' } }, client_certificate: { certificate: a, key: b } }, audiences: [a] } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     (

@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod fetch;
 mod issuer;
 mod providers;
 mod routes;
@@ -13,6 +14,7 @@ mod upstreams;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use self::fetch::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;

@@ -10,6 +10,8 @@ use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
 use crate::config::tenant_pattern::TenantPattern;
 use crate::config::token_typ::TokenTyp;
 
+use super::fetch::{Credential, OwnCertificate};
+
 /// One of `providers:`: a party whose tokens are taken.
 #[derive(Debug, Clone)]
 pub struct Provider {
@@ -279,4 +281,8 @@ pub struct Fetch {
     pub ca: Option<PathBuf>,
     /// An `http://` proxy with host and port, through which the server is reached.
     pub proxy: Option<Uri>,
+    /// What the server wants to see; shown to the server that the file names, and not to one that a document names.
+    pub credential: Option<Credential>,
+    /// The gateway's own certificate, shown to the same servers.
+    pub client_certificate: Option<OwnCertificate>,
 }

@@ -7,6 +7,7 @@
 //! spelled or resolved, leads into the private network.
 
 mod address;
+mod credential;
 mod exchange;
 mod tls;
 mod tunnel;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::base::{ByteSize, UnixTime};
 
+pub use credential::{ClientCertificate, Credential, Origin};
 pub use tls::ClientTlsError;
 pub use tunnel::ProxyRefusal;
 
@@ -43,6 +45,12 @@ pub struct ClientOptions {
     /// `http://HOST:PORT` of a proxy that connects (RFC 9110, section 9.3.6). It resolves names, so that it, and not the
     /// client, decides where they may lead; addresses are looked at here all the same.
     pub proxy: Option<Uri>,
+    /// Shown to `known` servers alone.
+    pub credential: Option<Credential>,
+    /// Shown to `known` servers alone.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The servers that the file names, which may learn who the client is.
+    pub known: Vec<Origin>,
 }
 
 /// A client with its options and trust.
@@ -50,6 +58,8 @@ pub struct ClientOptions {
 pub struct Client {
     options: ClientOptions,
     tls: Arc<rustls::ClientConfig>,
+    /// With the client's own certificate.
+    tls_of_known: Arc<rustls::ClientConfig>,
 }
 
 /// A good answer.
@@ -101,6 +111,14 @@ pub enum FetchError {
     /// No connection in time.
     #[error("no connection in time")]
     ConnectTimeout,
+    /// There is no credential to send.
+    #[error("the credential can't be used: {0}")]
+    Credential(#[source] std::io::Error),
+    /// The server may want the credential, which is not for it.
+    #[error(
+        "the answer has status {0}, and fetch.credential is not sent to this server (fetch.credential.also_to)"
+    )]
+    Withheld(StatusCode),
     /// The answer was not complete in time.
     #[error("no complete answer in time")]
     Timeout,
@@ -130,20 +148,29 @@ impl FetchError {
             Self::ConnectTimeout | Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
             Self::Redirect(_) => "redirect",
-            Self::Status(_) => "status",
+            Self::Credential(_) => "credential",
+            Self::Status(_) | Self::Withheld(_) => "status",
             Self::TooLarge(_) => "too_large",
         }
     }
 }
 
 impl Client {
-    /// Reads the authorities to trust.
+    /// Reads the authorities to trust, and the client's own certificate.
     ///
     /// # Errors
-    /// Where `ca` can't be read or holds no certificate.
+    /// Where `ca` or `client_certificate` can't be read or used.
     pub fn new(options: ClientOptions) -> Result<Self, ClientTlsError> {
-        let tls = tls::client_config(options.ca.as_deref())?;
-        Ok(Self { options, tls })
+        let tls = tls::client_config(options.ca.as_deref(), None)?;
+        let tls_of_known = match &options.client_certificate {
+            Some(own) => tls::client_config(options.ca.as_deref(), Some(own))?,
+            None => Arc::clone(&tls),
+        };
+        Ok(Self { options, tls, tls_of_known })
+    }
+
+    fn knows(&self, url: &Uri) -> bool {
+        Origin::of(url).is_some_and(|origin| self.options.known.contains(&origin))
     }
 
     /// Gets a document. With the `ETag` of an earlier answer the server may say that nothing changed.
