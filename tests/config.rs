@@ -229,7 +229,6 @@ fn other_values_of_the_sketch_are_refused_as_not_available() {
     let route = "upstreams: { u: { builtin: echo } }\nproviders: { p: { issuer: a, algorithms: [RS256], audiences: \
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
-        ("providers: { p: { issuer: a, preset: auth0, audiences: [a] } }\n".to_owned(), "providers.p.preset"),
         ("issuer: { users: { file: users.yaml } }\n".to_owned(), "issuer.users"),
         ("issuer: { users: { http: {} } }\n".to_owned(), "issuer.users"),
         ("issuer: { store: mysql://db/a }\n".to_owned(), "issuer.store"),

@@ -89,7 +89,13 @@ fn provider<'r>(
     own: &mut Option<&'r str>,
     own_tokens: OwnTokens,
 ) -> Option<Provider> {
+    if node.peek("preset").is_some() {
+        // It could not be put into words, so the rest would be called incomplete.
+        return None;
+    }
     node.section(|section| {
+        // Where it can be put into words it is not there any more.
+        let _ = section.key("preset");
         // What they mean, the kind of keys decides.
         let _ = (section.key("refresh"), section.key("fetch"));
         let issuer = match section.key("issuer") {
