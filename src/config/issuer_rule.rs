@@ -91,7 +91,12 @@ pub(super) fn read(
             let allow = match written.allow {
                 Some(allow) => allow,
                 None if has_claim => AllowedTenants::Any,
-                None => return strangers(section, "`tenants: { allow: [NAME] }`"),
+                None => {
+                    return strangers(
+                        section,
+                        "`tenants: { allow: [NAME] }` or a required claim with its values",
+                    );
+                }
             };
             let max = written.max.unwrap_or(DEFAULT_MAX);
             Some(IssuerRule::Tenants(Tenants { patterns, allow, max }))
@@ -104,7 +109,10 @@ pub(super) fn read(
                 }
                 Some(node) => node.choice(&[("any", ())])?,
                 None if is_open && !has_claim => {
-                    return strangers(section, "`required_claims: { CLAIM: [VALUE] }`");
+                    return strangers(
+                        section,
+                        "a claim with its values, `required_claims: { CLAIM: [VALUE] }`",
+                    );
                 }
                 None => {}
             }
@@ -123,9 +131,7 @@ pub(super) fn read(
 }
 
 fn strangers(section: &Section<'_, '_>, what: &str) -> Option<IssuerRule> {
-    let hint = format!(
-        "say whose tokens are meant by {what} or by a required claim with its values, or write `tenants: any`"
-    );
+    let hint = format!("say whose tokens are meant by {what}, or write `tenants: any` to take all");
     let node = section.key("issuer")?;
     node.refuse_key(MistakeKind::Strangers, Some(hint))
 }

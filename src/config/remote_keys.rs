@@ -1,5 +1,6 @@
 //! Keys that are fetched: where from, how, and when again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -127,7 +128,7 @@ pub(super) fn read(
     if is_plain && fetch.credential.is_some() {
         at.warn("the credential is sent in clear text");
     }
-    let refresh = refresh.unwrap_or(DEFAULT_REFRESH);
+    let (refresh, fetch) = (refresh.unwrap_or(DEFAULT_REFRESH), Arc::new(fetch));
     Some(match location {
         Location::One(location) => KeySource::Remote(Box::new(RemoteKeys { location, refresh, fetch })),
         Location::ByTenant(location) => {

@@ -235,7 +235,8 @@ impl<'r> Node<'r> {
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    fn child(&self, entry: &'r Entry) -> Self {
+    /// The value of one of its entries.
+    pub(super) fn child(&self, entry: &'r Entry) -> Self {
         let path = match self.path.as_str() {
             "" => key_shown(&entry.key),
             path => format!("{path}.{}", key_shown(&entry.key)),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::budget::Budget;
@@ -24,8 +24,8 @@ pub(super) struct Demand {
     wanted: Notify,
     /// What many sources of one server may ask of it together.
     budget: Option<Arc<Budget>>,
-    /// How many fetches came to their end.
-    finished: watch::Sender<u64>,
+    /// Told at the end of each fetch. Not a channel: there are as many of these as tenants, and it is small.
+    ended: Notify,
 }
 
 /// What a fetch brought.
@@ -53,14 +53,16 @@ struct State {
     longest: Duration,
     /// Nobody knows what the last fetch would have brought.
     failed: bool,
+    /// How many fetches came to their end.
+    finished: u64,
     /// What a fetch did not bring, and until when it is not asked for again.
     unknown: HashMap<u64, Instant>,
 }
 
 /// A fetch that is on its way.
 #[derive(Debug)]
-pub(super) struct Awaited {
-    finished: watch::Receiver<u64>,
+pub(super) struct Awaited<'d> {
+    demand: &'d Demand,
     before: u64,
 }
 
@@ -76,9 +78,10 @@ impl Demand {
             shortest,
             longest,
             failed: false,
+            finished: 0,
             unknown: HashMap::new(),
         };
-        Self { state: Mutex::new(state), wanted: Notify::new(), budget, finished: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), wanted: Notify::new(), budget, ended: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,7 +90,7 @@ impl Demand {
     }
 
     /// Starts a fetch or joins the one that runs. `None`: not now, or not for this name.
-    pub(super) fn ask(&self, name: Option<u64>, now: Instant) -> Option<Awaited> {
+    pub(super) fn ask(&self, name: Option<u64>, now: Instant) -> Option<Awaited<'_>> {
         let mut state = self.state();
         if !state.busy {
             let known_to_miss = name.and_then(|name| state.unknown.get(&name));
@@ -102,18 +105,12 @@ impl Demand {
             (state.busy, state.asked_for) = (true, true);
             self.wanted.notify_one();
         }
-        Some(self.awaited())
+        Some(Awaited { demand: self, before: state.finished })
     }
 
     /// Waits until there was a fetch at all.
     pub(super) async fn first(&self) {
-        Awaited { finished: self.finished.subscribe(), before: 0 }.end().await;
-    }
-
-    fn awaited(&self) -> Awaited {
-        let finished = self.finished.subscribe();
-        let before = *finished.borrow();
-        Awaited { finished, before }
+        Awaited { demand: self, before: 0 }.end().await;
     }
 
     /// Notes that the last fetch did not bring this name, unless it failed.
@@ -171,15 +168,22 @@ impl Demand {
             }
         }
         // Within the lock: whoever asks next must not take this end for that of his own fetch.
-        self.finished.send_modify(|finished| *finished += 1);
+        state.finished += 1;
+        self.ended.notify_waiters();
     }
 }
 
-impl Awaited {
+impl Awaited<'_> {
     /// Waits for the end of the fetch.
-    pub(super) async fn end(mut self) {
-        // The sender lives as long as the source, which the waiting one holds.
-        let _ = self.finished.wait_for(|finished| *finished > self.before).await;
+    pub(super) async fn end(self) {
+        loop {
+            // From here on it hears of an end, so that none is missed between the look and the wait.
+            let ended = self.demand.ended.notified();
+            if self.demand.state().finished > self.before {
+                return;
+            }
+            ended.await;
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
     for source in remote_sources(providers) {
         let mut fetcher = Fetcher::new(source, fetching);
         fetcher.use_kept_keys();
-        fetching.control.spawn(async move { drop(fetcher.run().await) });
+        fetching.control.spawn(async move { fetcher.run().await });
     }
 }
 
@@ -216,7 +216,7 @@ impl Fetcher {
     }
 
     /// Fetches again and again, until the source is closed or, of a tenant, not used any more.
-    pub(super) async fn run(mut self) -> Self {
+    pub(super) async fn run(&mut self) {
         loop {
             let rest = match self.rest_first.take() {
                 Some(rest) => rest,
@@ -228,7 +228,7 @@ impl Fetcher {
                 () = self.remote().demand.wanted() => {}
             }
             if self.source.is_closed() || self.is_idle() {
-                return self;
+                return;
             }
         }
     }

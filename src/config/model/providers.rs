@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -187,8 +188,8 @@ pub struct RemoteKeys {
     pub location: KeyLocation,
     /// `refresh:`.
     pub refresh: Refresh,
-    /// `fetch:`.
-    pub fetch: Fetch,
+    /// `fetch:`; the same for all tenants.
+    pub fetch: Arc<Fetch>,
 }
 
 /// Keys that are fetched for each tenant by itself, when the first token of it comes.
@@ -199,7 +200,7 @@ pub struct TenantKeys {
     /// `refresh:`.
     pub refresh: Refresh,
     /// `fetch:`.
-    pub fetch: Fetch,
+    pub fetch: Arc<Fetch>,
 }
 
 /// Where a provider publishes the keys of a tenant.
@@ -219,7 +220,7 @@ impl TenantKeys {
             TenantKeyLocation::Url(url) => KeyLocation::Url(url.url_of(tenant)?.parse().ok()?),
             TenantKeyLocation::Discovery(issuer) => KeyLocation::Discovery(issuer.url_of(tenant)?),
         };
-        Some(RemoteKeys { location, refresh: self.refresh, fetch: self.fetch.clone() })
+        Some(RemoteKeys { location, refresh: self.refresh, fetch: Arc::clone(&self.fetch) })
     }
 }
 

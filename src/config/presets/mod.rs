@@ -60,6 +60,7 @@ fn words(preset: &Preset, provider: &Node<'_>, place: Place) -> Option<Vec<Entry
         preset.parameters.iter().map(|parameter| given(preset, parameter, provider, place)).collect();
     let given: Vec<(&str, Written)> = given.into_iter().collect::<Option<_>>()?;
     let is_own = |name: &str| name == "preset" || given.iter().any(|(parameter, _)| *parameter == name);
+    refuse_repeated(provider, is_own);
     let mut rest: Vec<Entry> =
         provider.entries().iter().filter(|entry| !is_own(&entry.key)).cloned().collect();
     let mut words = Vec::new();
@@ -74,6 +75,17 @@ fn words(preset: &Preset, provider: &Node<'_>, place: Place) -> Option<Vec<Entry
     }
     words.extend(rest);
     Some(words)
+}
+
+/// The rest is looked at where the words are read.
+fn refuse_repeated(provider: &Node<'_>, is_own: impl Fn(&str) -> bool) {
+    let entries = provider.entries();
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| is_own(&entry.key)) {
+        if let Some(first) = entries[..index].iter().find(|first| first.key == entry.key) {
+            let kind = MistakeKind::DuplicateKey { key: entry.key.clone(), first_line: first.place.0 };
+            provider.child(entry).refuse_key::<()>(kind, None);
+        }
+    }
 }
 
 /// What a parameter of a preset is, as it is written: variables are put in later, where the words are read.
