@@ -73,6 +73,7 @@ impl Login {
     }
 
     /// A provider for its tenants.
+    #[expect(clippy::needless_pass_by_value, reason = "tests write `json!` in place")]
     fn provider(&self, tenants: Value) -> Value {
         json!({
             "issuer": self.pattern(),

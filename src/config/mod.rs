@@ -22,6 +22,7 @@ mod pattern;
 mod places;
 mod presets;
 mod providers;
+mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;

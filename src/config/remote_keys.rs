@@ -11,6 +11,7 @@ use super::credential;
 use super::issuer_rule::WrittenIssuer;
 use super::mistake::MistakeKind;
 use super::model::{Fetch, KeyLocation, KeySource, Refresh, RemoteKeys, TenantKeyLocation, TenantKeys};
+use super::proxy;
 use super::tenant_pattern::{TenantPattern, TenantPlace};
 use super::value::show_duration;
 use super::walk::{Node, Section};
@@ -169,10 +170,10 @@ fn refresh(section: &Section<'_, '_>) -> Option<Refresh> {
 /// Reads `fetch:` of a provider on another server.
 pub(super) fn fetch_options(section: &Section<'_, '_>) -> Fetch {
     let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
-    fetch.unwrap_or_else(default_fetch)
+    fetch.unwrap_or_else(|| default_fetch(section))
 }
 
-fn default_fetch() -> Fetch {
+fn default_fetch(section: &Section<'_, '_>) -> Fetch {
     Fetch {
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
@@ -180,14 +181,14 @@ fn default_fetch() -> Fetch {
         allow_http: false,
         allow_private_addresses: false,
         ca: None,
-        proxy: None,
+        proxy: proxy::of_environment(section.node().reader()),
         credential: None,
         client_certificate: None,
     }
 }
 
 fn fetch(section: &Section<'_, '_>) -> Fetch {
-    let default = default_fetch();
+    let default = default_fetch(section);
     let duration = |name| section.optional(name, |node: &Node<'_>| node.duration(SHORTEST..=MINUTE));
     let allowed = |name| section.optional(name, Node::boolean).unwrap_or(false);
     Fetch {
@@ -199,16 +200,8 @@ fn fetch(section: &Section<'_, '_>) -> Fetch {
         allow_http: allowed("allow_http"),
         allow_private_addresses: allowed("allow_private_addresses"),
         ca: section.optional("ca", |node| node.file_path("the path of a PEM file")),
-        proxy: section.optional("proxy", proxy),
+        proxy: section.optional("proxy", proxy::proxy).unwrap_or(default.proxy),
         credential: section.optional("credential", credential::credential),
         client_certificate: section.optional("client_certificate", credential::client_certificate),
     }
-}
-
-fn proxy(node: &Node<'_>) -> Option<Uri> {
-    node.parse("the URL of a proxy such as http://proxy.internal:3128", |text| {
-        let url = web_url(text)?;
-        let bare = url.path() == "/" && url.query().is_none();
-        (url.scheme_str() == Some("http") && bare && url.port_u16().is_some()).then_some(url)
-    })
 }

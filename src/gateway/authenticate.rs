@@ -237,6 +237,7 @@ fn vouching_provider<'p>(
                 continue;
             }
         };
+        provider.note_age(token.claims(), now);
         match provider.check(token.typ(), token.claims(), now) {
             Ok(()) => return Ok(Vouched { provider, source, key }),
             Err(error) => unvouched.by_policy = Some(error),

@@ -12,13 +12,14 @@ use http::{HeaderValue, StatusCode, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::clock_skew::{MeasuredBy, SkewGauge};
 use super::demand::Brought;
 use super::discovery::{DiscoveryError, keys_url};
 use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
-use super::{KeySourceId, Provider, file_watch};
+use super::{KeySourceId, Provider, clock_skew, file_watch};
 use crate::base::{ProviderName, ShortText, UnixTime};
 use crate::config::{KeyLocation, Refresh};
 use crate::http::client::{Content, FetchError};
@@ -43,12 +44,14 @@ pub struct Fetching {
     pub clock: fn() -> UnixTime,
 }
 
-/// Starts a task for each source on another server, and one that watches key files. Keys that were kept from an earlier run are in use when it returns.
+/// Starts a task for each source on another server, and others that watch key files and
+/// clocks. Keys that were kept from an earlier run are in use when it returns.
 pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
     file_watch::start(providers, fetching);
     for tenants in providers.iter().filter_map(|provider| provider.tenants.as_ref()) {
         tenants.start_fetching(fetching);
     }
+    clock_skew::start(providers, fetching);
     for source in remote_sources(providers) {
         let mut fetcher = Fetcher::new(source, fetching);
         fetcher.use_kept_keys();
@@ -156,8 +159,7 @@ pub(super) struct Fetcher {
     told_stale: bool,
     /// It was said that they can't be kept.
     told_unkept: bool,
-    /// It was said that the server's clock differs.
-    told_skew: bool,
+    skew: SkewGauge,
     /// The keys are of a tenant that nobody vouched for: they are not kept.
     on_trial: bool,
     /// The provider knows no such tenant.
@@ -176,6 +178,7 @@ impl Fetcher {
         let kept = state_directory
             .map(|state| KeptKeys::new(&state, &remote.name, tenant, &remote.issuer, location, longest));
         let on_trial = tenant.is_some();
+        let skew = SkewGauge::new(remote.name.clone(), remote.leeway, MeasuredBy::Date, Arc::clone(&metrics));
         let fetcher = Self {
             source,
             metrics,
@@ -187,7 +190,7 @@ impl Fetcher {
             failures: 0,
             told_stale: false,
             told_unkept: false,
-            told_skew: false,
+            skew,
             on_trial,
             found_nobody: false,
             rest_first: None,
@@ -352,7 +355,9 @@ impl Fetcher {
         let until = good_until(now, refresh.stale_if_error);
         let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
         if let Some((theirs, ours)) = fetched.clocks {
-            self.compare_clocks(theirs, ours);
+            // A clock is the provider's, whichever tenant it is looked at for: who warns of it looks at tokens.
+            let is_told = self.source.tenant().is_none();
+            self.skew.set(theirs.0.saturating_sub(ours.0), is_told);
         }
         let (keys, text) = fetched.keys.unzip();
         let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
@@ -390,23 +395,6 @@ impl Fetcher {
         (self.failures, self.told_stale) = (0, false);
         let brought = if brought_new_key { Brought::NewKey } else { Brought::NothingNew };
         (brought, after_success(&refresh, fetched.max_age, chance()))
-    }
-
-    /// A provider whose clock is ahead issues tokens that are not valid yet, one whose clock is behind such as expire too
-    /// soon. The leeway forgives it up to a point, of which this warns before it is reached.
-    fn compare_clocks(&mut self, theirs: UnixTime, ours: UnixTime) {
-        let remote = self.remote();
-        let (name, leeway) = (remote.name.clone(), remote.leeway);
-        let ahead = theirs.0.saturating_sub(ours.0);
-        self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(ahead);
-        // A clock is the provider's, whichever tenant it is looked at for.
-        let differs = is_skewed(ahead, leeway) && self.source.tenant().is_none();
-        if differs && !self.told_skew {
-            tracing::warn!(provider = %name, seconds_ahead = ahead, ?leeway, "the provider's clock differs from ours");
-        } else if !differs && self.told_skew {
-            tracing::info!(provider = %name, seconds_ahead = ahead, "the provider's clock agrees with ours again");
-        }
-        self.told_skew = differs;
     }
 
     /// Leaves the keys as they are. Tells how long to rest.
@@ -449,11 +437,6 @@ impl Fetcher {
     }
 }
 
-/// Whether clocks differ by more than half of what is forgiven; but a second or two may be the network's.
-fn is_skewed(ahead: i64, leeway: Duration) -> bool {
-    Duration::from_secs(ahead.unsigned_abs()) > (leeway / 2).max(Duration::from_secs(2))
-}
-
 /// Tells which keys of a set are not used, once for each set that differs from the one before.
 pub(super) fn tell_skipped(name: &ProviderName, set: &KeySet, before: &[SkippedKey]) {
     if set.skipped() == before {
@@ -483,20 +466,4 @@ fn chance() -> f64 {
     // Without randomness they stay in step, and nothing worse.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     f64::from(byte[0]) / 255.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_skew_is_told_before_the_leeway_is_used_up() {
-        let leeway = Duration::from_secs(30);
-        for (ahead, told) in
-            [(0, false), (15, false), (-15, false), (16, true), (-16, true), (i64::MIN, true)]
-        {
-            assert_eq!(is_skewed(ahead, leeway), told, "{ahead}");
-        }
-        assert!(!is_skewed(2, Duration::ZERO) && is_skewed(3, Duration::ZERO));
-    }
 }

@@ -11,6 +11,7 @@
 //! other: its policy alone is looked at.
 
 mod budget;
+mod clock_skew;
 mod demand;
 mod discovery;
 mod fetcher;
@@ -26,6 +27,7 @@ mod tenants;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -41,6 +43,7 @@ pub use introspection::{Asking, Introspection, NoAnswer, Standing};
 pub use source::{KeySource, KeySourceId};
 pub use tenants::KeysOf;
 
+use clock_skew::TokenAges;
 use key_file::KeyFile;
 use remote::Remote;
 use tenants::Tenants;
@@ -54,6 +57,8 @@ pub struct Provider {
     issuer_header: Option<HeaderValue>,
     algorithms: AlgorithmSet,
     policy: Policy,
+    leeway: Duration,
+    token_ages: TokenAges,
     /// Empty for good where it introspects, and where each tenant has keys of its own.
     keys: Arc<KeySource>,
     tenants: Option<Arc<Tenants>>,
@@ -247,6 +252,13 @@ impl Provider {
         Ok(key)
     }
 
+    /// Notes when a token was issued of which the signature was just found good: it tells of the provider's clock.
+    pub fn note_age(&self, claims: &Claims, now: UnixTime) {
+        if let Some(issued_at) = claims.issued_at() {
+            self.token_ages.note(issued_at, now);
+        }
+    }
+
     /// Checks the claims of a token whose signature is good.
     ///
     /// # Errors
@@ -318,6 +330,8 @@ pub fn load(
             },
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
+            leeway: provider.leeway,
+            token_ages: TokenAges::new(),
             keys,
             tenants,
             introspection,

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -55,6 +55,11 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
         "tenants",
         "providers: { NAME: { issuer: 'https://a/{tenant}', keys: { discovery: true }, audiences: [a], tenants: { allow: [a] } } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, identity: { headers: { NAME: { from: tenant } } }, upstream: 'http://a' }]",
+    ),
+    (
+        "stale",
+        "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}', on_error: stale }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
     ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),

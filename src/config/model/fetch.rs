@@ -1,10 +1,32 @@
-//! `fetch:` of a provider: as whom its server is asked.
+//! `fetch:` of a provider: as whom its server is asked, and on which way.
 
 use std::path::PathBuf;
 
 use http::Uri;
 
-use crate::base::SecretSource;
+use crate::base::{Secret, SecretSource};
+
+/// `fetch.proxy:` through which proxy the server is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EgressProxy {
+    /// Nothing said: as the environment says.
+    Environment(ProxyVariables),
+    /// `none`, whatever the environment says.
+    None,
+    /// An `http://` URL with host and port.
+    Through(Uri),
+}
+
+/// What the environment says of proxies, as it is written there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ProxyVariables {
+    /// For `http://` URLs; may hold a password.
+    pub http: Option<Secret>,
+    /// For `https://` URLs; may hold a password.
+    pub https: Option<Secret>,
+    /// Hosts, networks and addresses to which no proxy leads; may be empty.
+    pub no: String,
+}
 
 /// `fetch.credential:` what the server wants to see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

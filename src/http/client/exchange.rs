@@ -144,7 +144,7 @@ async fn connect(
     target: &Target<'_>,
 ) -> Result<Box<dyn Stream>, FetchError> {
     let allow_private = client.options.allow_private_addresses;
-    let stream = match &client.options.proxy {
+    let stream = match client.options.proxies.choose(target)? {
         None => {
             let addresses = addresses(target, allow_private).await?;
             TcpStream::connect(addresses.as_slice()).await.map_err(FetchError::Unreachable)?

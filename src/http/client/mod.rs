@@ -9,6 +9,7 @@
 mod address;
 mod credential;
 mod exchange;
+mod proxies;
 mod tls;
 mod tunnel;
 
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use crate::base::{ByteSize, UnixTime};
 
 pub use credential::{ClientCertificate, Credential, Origin};
+pub use proxies::Proxies;
 pub use tls::ClientTlsError;
 pub use tunnel::ProxyRefusal;
 
@@ -42,9 +44,9 @@ pub struct ClientOptions {
     pub allow_private_addresses: bool,
     /// The certificates, in PEM, of the only authorities to trust; `None` for those that the system trusts.
     pub ca: Option<PathBuf>,
-    /// `http://HOST:PORT` of a proxy that connects (RFC 9110, section 9.3.6). It resolves names, so that it, and not the
-    /// client, decides where they may lead; addresses are looked at here all the same.
-    pub proxy: Option<Uri>,
+    /// Who connects in the client's place (RFC 9110, section 9.3.6). A proxy resolves names, so that it, and not the client,
+    /// decides where they may lead; addresses are looked at here all the same.
+    pub proxies: Proxies,
     /// Shown to `known` servers alone.
     pub credential: Option<Credential>,
     /// Shown to `known` servers alone.
@@ -105,6 +107,9 @@ pub enum FetchError {
     /// The proxy does not connect.
     #[error("the proxy refuses: {0}")]
     Proxy(ProxyRefusal),
+    /// There should be a proxy, but not of a kind that can be used.
+    #[error("the environment names a proxy that is not http://HOST:PORT (`fetch.proxy: none` goes without)")]
+    UnusableProxy,
     /// No TLS: mostly a certificate that is not trusted.
     #[error("no TLS connection: {0}")]
     Tls(#[source] std::io::Error),
@@ -143,7 +148,7 @@ impl FetchError {
         match self {
             Self::Url | Self::PlainHttp | Self::PrivateAddress(_) => "forbidden",
             Self::Unresolved(_) | Self::Unreachable(_) => "unreachable",
-            Self::Proxy(_) => "proxy",
+            Self::Proxy(_) | Self::UnusableProxy => "proxy",
             Self::Tls(_) => "tls",
             Self::ConnectTimeout | Self::Timeout => "timeout",
             Self::Broken(_) => "broken",

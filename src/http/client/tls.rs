@@ -32,7 +32,7 @@ pub enum ClientTlsError {
         /// The private key.
         key: PathBuf,
         /// What is wrong.
-        problem: rustls::Error,
+        problem: Box<rustls::Error>,
     },
     /// The cryptographic provider refuses.
     #[error("TLS can't be set up: {0}")]
@@ -101,7 +101,10 @@ fn config(
             let private =
                 private.map_err(|source| ClientTlsError::Unreadable { path: key.clone(), source })?;
             let config = builder.with_client_auth_cert(chain, private);
-            config.map_err(|problem| ClientTlsError::OwnCertificate { certificate, key, problem })?
+            config.map_err(|problem| {
+                let problem = Box::new(problem);
+                ClientTlsError::OwnCertificate { certificate, key, problem }
+            })?
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
