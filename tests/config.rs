@@ -320,6 +320,24 @@ fn warns_of_rules_that_the_gateways_own_tokens_break() {
 }
 
 #[test]
+fn warns_where_two_tenants_may_give_one_subject() {
+    let warnings = |allow: &str, headers: &str| {
+        let text = format!(
+            "providers: {{ p: {{ issuer: 'https://a/{{tenant}}', keys: {{ discovery: true }}, audiences: [a], tenants: \
+             {{ allow: {allow} }} }} }}\nroutes: [{{ match: {{ path: /* }}, auth: {{ providers: p }}, identity: \
+             {{ headers: {{ {headers} }} }}, upstream: 'http://a' }}]\n"
+        );
+        read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings.len()
+    };
+    for allow in ["any", "[b, c]"] {
+        assert_eq!(warnings(allow, "X-User: sub"), 1, "{allow}");
+        assert_eq!(warnings(allow, "X-User: sub, X-Tenant: { from: tenant }"), 0, "{allow}");
+        assert_eq!(warnings(allow, "X-User: sub, X-Issuer: { from: issuer }"), 0, "{allow}");
+    }
+    assert_eq!(warnings("[b]", "X-User: sub"), 0, "one tenant is one issuer");
+}
+
+#[test]
 fn warns_where_one_subject_may_be_two_people() {
     let warnings = |providers: &str, identity: &str| {
         let provider = |name: &str, issuer: &str| {

@@ -96,7 +96,8 @@ pub(super) struct OfTenants {
     pub(super) name: ProviderName,
     pub(super) leeway: Duration,
     pub(super) client: Arc<Client>,
-    pub(super) budget: Arc<Budget>,
+    /// For fetches that tokens with unknown keys ask for.
+    pub(super) refetches: Arc<Budget>,
     pub(super) hasher: RandomState,
 }
 
@@ -135,7 +136,7 @@ impl Remote {
         issuer: String,
         keys: config::RemoteKeys,
     ) -> Self {
-        let budget = Some(Arc::clone(&shared.budget));
+        let budget = Some(Arc::clone(&shared.refetches));
         Self {
             name: shared.name.clone(),
             issuer,
