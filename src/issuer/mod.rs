@@ -34,7 +34,7 @@ use crate::base::UnixTime;
 use crate::config::{self, Compatibility, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::store::{
-    self, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
+    self, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
 };
 
 pub use answer::{Answer, Outcome};
@@ -108,7 +108,7 @@ impl Issuer {
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),
-            users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
+            users: store::open_users(&config.users, Arc::clone(&store) as _, Arc::clone(&passwords)).await?,
             own_users: Arc::clone(&store) as _,
             passwords,
             sessions: store,
