@@ -85,7 +85,8 @@ pub enum OpenError {
 }
 
 impl Issuer {
-    /// Opens database and keys; with `make_missing` it makes them where there are none. `cores` is how many
+    /// Opens database and keys; with `make_missing` it makes them where there are none, and the database also if users
+    /// live elsewhere. `cores` is how many
     /// passwords may be hashed at once. Must be called on the control plane's runtime, which then serves it.
     ///
     /// # Errors
@@ -96,7 +97,9 @@ impl Issuer {
         cores: usize,
         now: UnixTime,
     ) -> Result<Self, OpenError> {
-        let missing = if make_missing { Missing::Create } else { Missing::Refuse };
+        // Without users of its own in it, an empty database is no sign of a wrong path.
+        let users_live_here = matches!(config.users, config::Users::Own);
+        let missing = if make_missing || !users_live_here { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open(&config.store, missing).await?);
         let passwords = Arc::new(Passwords::new(Handle::current(), cores));
