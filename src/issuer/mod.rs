@@ -111,7 +111,13 @@ impl Issuer {
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),
-            users: store::open_users(&config.users, Arc::clone(&store) as _, Arc::clone(&passwords)).await?,
+            users: store::open_users(
+                &config.users,
+                Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
+                Arc::clone(&passwords),
+            )
+            .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
             sessions: store,

@@ -28,7 +28,10 @@ pub enum ClientTlsError {
 }
 
 /// For the authorities of a file alone, or for those that the system trusts.
-pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, ClientTlsError> {
+///
+/// # Errors
+/// Where the file can't be read or holds no certificate.
+pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, ClientTlsError> {
     /// Reading a hundred and more certificates takes milliseconds: once is enough, however many clients there are.
     static OF_SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let Some(path) = ca else {

@@ -3,6 +3,7 @@
 //! SQLite takes one writer at a time. A transaction that reads first and writes later fails at once when another
 //! wrote in between, so writers queue for the one writing connection and begin with `BEGIN IMMEDIATE`.
 
+mod known_users;
 mod sessions;
 mod users;
 
@@ -246,8 +247,10 @@ fn create(file: &Path) -> Result<(), OpenError> {
 
 /// The steps from an empty database to this version's tables. Never change one that was released: add another.
 fn migrations() -> Migrator {
-    let steps =
-        [(1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql"))];
+    let steps = [
+        (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
+        (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
+    ];
     Migrator::with_migrations(
         steps
             .into_iter()
