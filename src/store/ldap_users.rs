@@ -268,6 +268,35 @@ impl Users for LdapUsers {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn an_empty_password_is_never_sent() {
+        struct Nobody;
+        impl KnownUsers for Nobody {
+            fn remember<'a>(&'a self, _: &'a User) -> Answer<'a, ()> {
+                Box::pin(std::future::ready(Ok(())))
+            }
+            fn recall<'a>(&'a self, _: &'a str) -> Answer<'a, Option<User>> {
+                Box::pin(std::future::ready(Ok(None)))
+            }
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let file = format!(
+            "issuer: {{ users: {{ ldap: {{ url: 'ldap://{}', allow_unencrypted: true, timeout: 100ms, \
+             user_dn: 'uid={{username}}' }} }} }}",
+            listener.local_addr().unwrap()
+        );
+        let config = config::read_text(&file, std::path::Path::new("gateway.yaml"), &|_| None).unwrap();
+        let Some(config::Users::Ldap(config)) = config.issuer.map(|issuer| issuer.users) else { panic!() };
+        let users = LdapUsers::open(&config, Arc::new(Nobody)).unwrap();
+        for (name, password) in [("ada", ""), ("", "x")] {
+            assert!(users.log_in(name, Secret::new(password)).await.unwrap().is_none());
+        }
+        assert!(listener.accept().is_err(), "nobody connected");
+        assert!(users.log_in("ada", Secret::new("x")).await.is_err(), "a server that says nothing");
+        assert!(listener.accept().is_ok(), "this was worth a connection");
+    }
+
     #[test]
     fn a_role_is_the_first_value_of_a_name_or_the_text_itself() {
         for (value, role) in [
