@@ -9,48 +9,14 @@ use tokio::time::{Instant, timeout};
 use super::budget::Budget;
 use super::demand::Demand;
 use super::schedule::shortest_rest;
-use crate::base::{ProviderName, Secret};
-use crate::config::{self, ProxyVariables};
-use crate::http::client::{
-    Client, ClientCertificate, ClientOptions, ClientTlsError, Credential, Origin, Proxies,
-};
+use crate::base::ProviderName;
+use crate::config;
+use crate::egress::client_options;
+use crate::http::client::{Client, ClientTlsError, Origin};
 use crate::jwt::{Token, VerifyError};
 
 /// So long a request waits for keys at most.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
-
-/// What the file allows a client to do.
-pub(super) fn client_options(fetch: &config::Fetch) -> ClientOptions {
-    let config::Fetch { connect_timeout, timeout, max_body, allow_http, allow_private_addresses, ca, .. } =
-        fetch.clone();
-    let credential = fetch.credential.as_ref();
-    ClientOptions {
-        connect_timeout,
-        timeout,
-        max_body,
-        allow_http,
-        allow_private_addresses,
-        ca,
-        proxies: match &fetch.proxy {
-            config::EgressProxy::None => Proxies::none(),
-            config::EgressProxy::Through(url) => Proxies::through(url),
-            config::EgressProxy::Environment(ProxyVariables { http, https, no }) => {
-                let expose = |proxy: &Option<Secret>| proxy.as_ref().map(|proxy| proxy.expose().to_vec());
-                Proxies::of_environment(expose(http).as_deref(), expose(https).as_deref(), no)
-            }
-        },
-        credential: credential.map(|credential| match credential.kind.clone() {
-            config::CredentialKind::Bearer(token) => Credential::Bearer(token),
-            config::CredentialKind::Basic { username, password } => Credential::Basic { username, password },
-        }),
-        client_certificate: fetch
-            .client_certificate
-            .clone()
-            .map(|own| ClientCertificate { certificate: own.certificate, key: own.key }),
-        // Whoever makes the client adds the server that the file itself names.
-        known: credential.into_iter().flat_map(|it| &it.also_to).filter_map(Origin::of).collect(),
-    }
-}
 
 /// The server that the file names for a source's keys: a document found there may name another one.
 fn named_server(location: &config::KeyLocation) -> Option<Origin> {

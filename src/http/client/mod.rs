@@ -26,7 +26,7 @@ use crate::base::{ByteSize, UnixTime};
 
 pub use credential::{ClientCertificate, Credential, Origin};
 pub use proxies::Proxies;
-pub use tls::ClientTlsError;
+pub use tls::{ClientTlsError, client_config as tls_config};
 pub use tunnel::ProxyRefusal;
 
 /// What a client may do.
@@ -204,6 +204,20 @@ impl Client {
         form: Bytes,
     ) -> Result<Bytes, FetchError> {
         let exchange = exchange::post_form(self, url, accept, authorization, form);
+        timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    /// Posts a JSON document and gets the whole body of the answer.
+    ///
+    /// # Errors
+    /// Everything that is no complete 200.
+    pub async fn post_json(
+        &self,
+        url: &Uri,
+        accept: &'static str,
+        document: Bytes,
+    ) -> Result<Bytes, FetchError> {
+        let exchange = exchange::post_json(self, url, accept, document);
         timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
     }
 }
