@@ -169,6 +169,8 @@ struct Unvouched<'p> {
     to_come: Vec<&'p Provider>,
     /// The keys that did not make it.
     by_keys: Vec<UnfitKeys<'p>>,
+    /// The keys, by their set, that did, where the rules of their provider do not hold.
+    signed_by: Vec<(KeySetId, Arc<Key>)>,
 }
 
 /// Keys that did not make a token.
@@ -181,6 +183,18 @@ struct UnfitKeys<'p> {
 }
 
 impl Unvouched<'_> {
+    /// What was found of these keys: providers that share them share the finding, so that a token does not cost a signature
+    /// check for each.
+    fn finding(&self, keys: KeySetId) -> Option<Result<Arc<Key>, VerifyError>> {
+        if let Some((_, key)) = self.signed_by.iter().find(|(set, _)| *set == keys) {
+            return Some(Ok(Arc::clone(key)));
+        }
+        // What one provider does not allow, another may.
+        let of_keys = |error: &VerifyError| !matches!(error, VerifyError::AlgorithmNotAllowed { .. });
+        let refused = self.by_keys.iter().find(|unfit| unfit.set == keys && of_keys(&unfit.why));
+        refused.map(|unfit| Err(unfit.why.clone()))
+    }
+
     /// A good signature says more than an absent one; and while some keys are not there, nobody can tell whether the
     /// token is bad.
     fn refusal(self, token: &Token<'_>) -> Refusal {
@@ -221,18 +235,11 @@ fn vouching_provider<'p>(
             KeysOf::NoTenant => continue,
         };
         let set = source.keys().id();
-        if worker.tokens.was_refused(text, set) {
-            worker.cache_lookups.refused_hit();
-            unvouched.by_keys.push(UnfitKeys { provider, source, set, why: VerifyError::BadSignature });
-            continue;
-        }
-        worker.cache_lookups.miss();
-        let key = match provider.verify(token, &source, now) {
+        let finding = unvouched.finding(set).filter(|_| provider.allows(token.algorithm()));
+        let check = || check_signature(worker, provider, &source, set, text, token, now);
+        let key = match finding.unwrap_or_else(check) {
             Ok(key) => key,
             Err(why) => {
-                if matches!(why, VerifyError::BadSignature) {
-                    worker.tokens.refuse(text, set);
-                }
                 unvouched.by_keys.push(UnfitKeys { provider, source, set, why });
                 continue;
             }
@@ -240,10 +247,34 @@ fn vouching_provider<'p>(
         provider.note_age(token.claims(), now);
         match provider.check(token.typ(), token.claims(), now) {
             Ok(()) => return Ok(Vouched { provider, source, key }),
-            Err(error) => unvouched.by_policy = Some(error),
+            Err(error) => {
+                unvouched.by_policy = Some(error);
+                unvouched.signed_by.push((set, key));
+            }
         }
     }
     Err(unvouched)
+}
+
+fn check_signature(
+    worker: &Worker,
+    provider: &Provider,
+    source: &Arc<KeySource>,
+    set: KeySetId,
+    text: &[u8],
+    token: &Token<'_>,
+    now: UnixTime,
+) -> Result<Arc<Key>, VerifyError> {
+    if worker.tokens.was_refused(text, set) {
+        worker.cache_lookups.refused_hit();
+        return Err(VerifyError::BadSignature);
+    }
+    worker.cache_lookups.miss();
+    provider.verify(token, source, now).inspect_err(|error| {
+        if matches!(error, VerifyError::BadSignature) {
+            worker.tokens.refuse(text, set);
+        }
+    })
 }
 
 /// Whether any of the key sets that refused a token is replaced by another, or a tenant's first one came, for which the

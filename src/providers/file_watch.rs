@@ -77,9 +77,15 @@ impl FileWatch {
                 self.files.iter_mut().for_each(WatchedFile::look);
                 self
             });
-            // It is dropped with the runtime only, or ended by a defect.
-            let Ok(back) = looked.await else { return };
-            self = back;
+            self = match looked.await {
+                Ok(back) => back,
+                Err(ended) => {
+                    if ended.is_panic() {
+                        tracing::error!("key files are not read again any more: a defect of the gateway");
+                    }
+                    return;
+                }
+            };
             self.folders.changed().await;
         }
     }

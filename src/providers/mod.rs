@@ -235,6 +235,12 @@ impl Provider {
         self.policy.check_introspected(claims, now)
     }
 
+    /// Whether its tokens may be signed with this.
+    #[must_use]
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(algorithm)
+    }
+
     /// Checks a token's signature with the keys of a source, which [`Provider::keys_of`] gave for it.
     ///
     /// # Errors
