@@ -17,7 +17,8 @@ CREATE TABLE users (
 -- One login. It lives until its newest refresh token expires or somebody ends it.
 CREATE TABLE sessions (
     sid        TEXT    PRIMARY KEY,
-    user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- As tokens carry it: users may live elsewhere.
+    user_id    TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     ends_at    INTEGER NOT NULL,
     ended_at   INTEGER
@@ -31,7 +32,7 @@ CREATE TABLE refresh_tokens (
     jti        TEXT    PRIMARY KEY,
     -- Null where a token was accepted that no login of this database made.
     sid        TEXT    REFERENCES sessions (sid) ON DELETE CASCADE,
-    user_id    INTEGER REFERENCES users (id) ON DELETE SET NULL,
+    user_id    TEXT,
     -- SHA-256 of the token's text, so that this table is worth nothing to a thief.
     hash       BLOB    NOT NULL,
     created_at INTEGER NOT NULL,

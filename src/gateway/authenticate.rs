@@ -11,8 +11,10 @@ use http::request;
 
 use super::credentials::Presented;
 use super::introspect::{introspect, to_ask};
+use super::revoked::{refuse_revoked, refuse_unloaded};
 use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
+use super::user_check::user_check;
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
 use crate::config::AuthMode;
@@ -54,7 +56,9 @@ pub(super) async fn authenticate(
     head: &request::Parts,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required { providers, mode, credentials } = &route.auth else { return Ok(Caller::Anonymous) };
+    let Auth::Required { providers, mode, credentials, standing_check, .. } = &route.auth else {
+        return Ok(Caller::Anonymous);
+    };
     let outcome = match credentials.presented(head) {
         Presented::Nothing => {
             if *mode == AuthMode::Enforce {
@@ -64,7 +68,12 @@ pub(super) async fn authenticate(
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
         Presented::Several => Err(Refusal::AmbiguousCredentials),
-        Presented::Token(text) => principal(worker, providers, &text, now).await,
+        Presented::Token(text) => match (principal(worker, providers, &text, now).await, standing_check) {
+            (Ok(principal), Some((own, check))) if principal.provider.index() == *own => {
+                user_check(worker, *check, &principal).await.map(|()| principal)
+            }
+            (outcome, _) => outcome,
+        },
     };
     match &outcome {
         Ok(_) => worker.authentications.accepted(),
@@ -74,6 +83,18 @@ pub(super) async fn authenticate(
 }
 
 async fn principal(
+    worker: &Worker,
+    providers: &Providers,
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
+    refuse_unloaded(worker)?;
+    let principal = known_or_verified(worker, providers, text, now).await?;
+    refuse_revoked(worker, &principal.token, now)?;
+    Ok(principal)
+}
+
+async fn known_or_verified(
     worker: &Worker,
     providers: &Providers,
     text: &[u8],
@@ -146,6 +167,7 @@ async fn verify(
         typ: token.typ().map(Into::into),
         key: Some(key),
         source,
+        names: worker.snapshot.revocations.names(token.claims(), token.signing_input()),
         claims: token.into_claims(),
     };
     Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })

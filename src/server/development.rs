@@ -123,8 +123,8 @@ pub(super) async fn make_demo_user(
     issuer: Option<&Arc<Issuer>>,
 ) -> Result<(), DevelopmentError> {
     let Some(issuer) = issuer else { return Ok(()) };
-    let store = issuer.store();
-    let exists = store.user_by_name(DEMO_USER).await?.is_some();
+    let users = issuer.own_users();
+    let exists = users.user_by_name(DEMO_USER).await?.is_some();
     let path = password_path(config);
     let password = match std::fs::read_to_string(&path) {
         Ok(_) if exists => return Ok(()),
@@ -134,7 +134,7 @@ pub(super) async fn make_demo_user(
     };
     let hash = issuer.passwords().hash(Secret::new(password.trim_end())).await?;
     if exists {
-        store.set_password(DEMO_USER, &hash).await?;
+        users.set_password(DEMO_USER, &hash).await?;
     } else {
         let user = NewUser {
             username: DEMO_USER.into(),
@@ -142,7 +142,7 @@ pub(super) async fn make_demo_user(
             password: hash,
             roles: String::new(),
         };
-        store.add_user(&user, super::clock::now()).await?;
+        users.add_user(&user, super::clock::now()).await?;
     }
     // Written last: a start that was cut off before this line makes a new password at the next one.
     write_private(&path, &password)

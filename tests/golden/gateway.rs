@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Response};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tollgate::base::UnixTime;
-use tollgate::store::{Missing, NewUser, PasswordHash, Sqlite, Store};
+use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserRows as _};
 
 use crate::case::{Case, Golden, Lifetimes, Step};
 use crate::support::{Home, Protocol, RawConnection, Tollgate, config};

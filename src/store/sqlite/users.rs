@@ -1,5 +1,6 @@
 //! The table `users`.
 
+use serde_json::Map;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -31,20 +32,44 @@ fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
         id: id(row.try_get("id")?),
         username: row.try_get("username")?,
         email: row.try_get("email")?,
-        password: PasswordHash::from_stored(row.try_get("password")?),
+        password: Some(PasswordHash::from_stored(row.try_get("password")?)),
         roles: row.try_get("roles")?,
+        more: Map::new(),
         active: row.try_get("active")?,
         last_login: row.try_get::<Option<i64>, _>("last_login")?.map(UnixTime),
     })
 }
 
-pub(super) fn id(number: i64) -> UserId {
+fn id(number: i64) -> UserId {
     UserId::new(number.to_string())
 }
 
-/// The number behind an id; a text that is none can be no user's.
-pub(super) fn number(id: &UserId) -> Option<i64> {
-    id.as_str().parse().ok()
+pub(super) async fn note_login(store: &Sqlite, id: &UserId, now: UnixTime) -> Result<(), sqlx::Error> {
+    let Ok(id) = id.as_str().parse::<i64>() else { return Ok(()) };
+    let mut write = store.write().await?;
+    sqlx::query("UPDATE users SET last_login = ? WHERE id = ?")
+        .bind(now.0)
+        .bind(id)
+        .execute(&mut *write)
+        .await?;
+    write.commit().await
+}
+
+pub(super) async fn renew_hash(
+    store: &Sqlite,
+    id: &UserId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<(), sqlx::Error> {
+    let Ok(id) = id.as_str().parse::<i64>() else { return Ok(()) };
+    let mut write = store.write().await?;
+    sqlx::query("UPDATE users SET password = ? WHERE id = ? AND password = ?")
+        .bind(new.as_stored())
+        .bind(id)
+        .bind(old.as_stored())
+        .execute(&mut *write)
+        .await?;
+    write.commit().await
 }
 
 pub(super) async fn add(store: &Sqlite, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
@@ -91,8 +116,16 @@ pub(super) async fn set_active(store: &Sqlite, username: &str, active: bool) -> 
 
 pub(super) async fn remove(store: &Sqlite, username: &str) -> Result<bool, sqlx::Error> {
     let mut write = store.write().await?;
-    let done =
-        sqlx::query("DELETE FROM users WHERE username = ?").bind(username).execute(&mut *write).await?;
+    let id: Option<i64> = sqlx::query_scalar("DELETE FROM users WHERE username = ? RETURNING id")
+        .bind(username)
+        .fetch_optional(&mut *write)
+        .await?;
+    if let Some(id) = id {
+        sqlx::query("DELETE FROM sessions WHERE user_id = ?")
+            .bind(id.to_string())
+            .execute(&mut *write)
+            .await?;
+    }
     write.commit().await?;
-    Ok(done.rows_affected() == 1)
+    Ok(id.is_some())
 }
