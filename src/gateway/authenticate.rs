@@ -212,7 +212,7 @@ impl Unvouched<'_> {
             return Some(Ok(Arc::clone(key)));
         }
         // What one provider does not allow, another may.
-        let of_keys = |why: &VerifyError| !matches!(why, VerifyError::AlgorithmNotAllowed { .. });
+        let of_keys = |error: &VerifyError| !matches!(error, VerifyError::AlgorithmNotAllowed { .. });
         let refused = self.by_keys.iter().find(|unfit| unfit.set == keys && of_keys(&unfit.why));
         refused.map(|unfit| Err(unfit.why.clone()))
     }
@@ -258,8 +258,8 @@ fn vouching_provider<'p>(
         };
         let set = source.keys().id();
         let finding = unvouched.finding(set).filter(|_| provider.allows(token.algorithm()));
-        let checked = finding.unwrap_or_else(|| check_signature(worker, provider, &source, text, token, now));
-        let key = match checked {
+        let check = || check_signature(worker, provider, &source, set, text, token, now);
+        let key = match finding.unwrap_or_else(check) {
             Ok(key) => key,
             Err(why) => {
                 unvouched.by_keys.push(UnfitKeys { provider, source, set, why });
@@ -282,11 +282,11 @@ fn check_signature(
     worker: &Worker,
     provider: &Provider,
     source: &Arc<KeySource>,
+    set: KeySetId,
     text: &[u8],
     token: &Token<'_>,
     now: UnixTime,
 ) -> Result<Arc<Key>, VerifyError> {
-    let set = source.keys().id();
     if worker.tokens.was_refused(text, set) {
         worker.cache_lookups.refused_hit();
         return Err(VerifyError::BadSignature);
