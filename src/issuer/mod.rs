@@ -65,6 +65,7 @@ pub struct Issuer {
     rules: SessionRules,
     /// `iss` of its tokens.
     name: Option<String>,
+    /// So long after their `exp` its tokens may still be taken.
     leeway: Duration,
     keys: Keys,
     mint: Mint,
@@ -138,7 +139,7 @@ impl Issuer {
             blacklist_after_rotation: config.blacklist_after_rotation,
             rules: config.sessions.clone(),
             name: config.issuer.clone(),
-            leeway: config.leeway,
+            leeway: config.longest_leeway,
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),

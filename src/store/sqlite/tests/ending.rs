@@ -73,7 +73,7 @@ async fn the_oldest_sessions_end_for_a_new_one() {
 
     let ended = store.end(Which::User(&user), ending(now)).await.unwrap();
     assert_eq!(ended.sessions.len(), 2);
-    assert_eq!(store.users_with_access("", now).await.unwrap(), [stranger.clone()]);
+    assert_eq!(store.users_with_access("", now).await.unwrap(), std::slice::from_ref(&stranger));
     assert_eq!(store.users_with_access("999", now).await.unwrap(), []);
     assert_eq!(store.users_with_access("", UnixTime(NOW.0 + 300)).await.unwrap(), [], "none is out any more");
 }
@@ -82,7 +82,7 @@ async fn the_oldest_sessions_end_for_a_new_one() {
 async fn revocations_come_in_their_order_each_once() {
     let place = Place::new();
     let store = place.store().await;
-    assert_eq!(store.revocations_after(0).await.unwrap(), crate::store::RevocationPage::default());
+    assert_eq!(store.revocations_after(0).await.unwrap(), RevocationPage::default());
     let some = [
         of_token("a", 10),
         Revocation {
