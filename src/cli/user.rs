@@ -96,7 +96,7 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
         return Err(taken(&user.name));
     }
     let password = password::read(user.password_stdin)?;
-    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
     let new = NewUser { username: user.name, email: user.email, password: hash, roles: user.roles.join(" ") };
     let id = store.add_user(&new, clock::now()).await.map_err(|error| match error {
         StoreError::Conflict => taken(&new.username),
@@ -114,7 +114,7 @@ async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Fai
         return Err(unknown());
     }
     let password = password::read(from_stdin)?;
-    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
     if !store.set_password(name, &hash).await.map_err(|error| Failure::of(&error))? {
         return Err(unknown());
     }
@@ -126,8 +126,8 @@ async fn open(issuer: &Issuer, missing: Missing) -> Result<Sqlite, Failure> {
     Sqlite::open(&issuer.store, missing).await.map_err(|error| Failure::of(&error))
 }
 
-async fn passwords() -> Result<Passwords, Failure> {
-    Passwords::new(Handle::current(), 1).await.map_err(|error| Failure::of(&error))
+fn passwords() -> Passwords {
+    Passwords::new(Handle::current(), 1)
 }
 
 fn taken(name: &str) -> Failure {

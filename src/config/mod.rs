@@ -8,25 +8,31 @@
 //! are found at once, each with its line, column, path and what to do about it.
 
 mod claim_rules;
+mod credential;
 mod environment;
 mod file;
 mod identity;
 mod introspection;
 mod issuer;
 mod jwks;
+mod manner;
 mod mistake;
 mod model;
 mod pattern;
 mod places;
 mod providers;
+mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;
 mod server;
 mod sessions;
+mod throttle;
+mod token_form;
 mod token_from;
 mod token_typ;
 mod upstreams;
+mod users;
 mod value;
 mod walk;
 mod written;

@@ -1,6 +1,9 @@
 //! What three of the endpoints do with a request that could be read; `rotation` and `logout` have the others.
 
+use std::net::IpAddr;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::answer::{Granted, Outcome};
 use super::body::Body;
@@ -11,13 +14,18 @@ use super::session_event::SessionEvent;
 use super::{Issuer, fields};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
-use crate::store::{AccessToken, Login, NewSession};
+use crate::store::{AccessToken, Login, NewSession, User};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
-    pub(super) async fn obtain(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
+    pub(super) async fn obtain(
+        &self,
+        body: &Body,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.users.log_in(username, Secret::new(password)).await?.ok_or(Refused::Credentials)?;
+        let user = self.log_in(username, Secret::new(password), client).await?;
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
@@ -35,7 +43,7 @@ impl Issuer {
         };
         let ended = self.sessions.start_session(&login).await?;
         self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
-        if self.compatibility == Compatibility::Tollgate {
+        if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }
         Ok(Granted {
@@ -45,10 +53,34 @@ impl Issuer {
         })
     }
 
+    /// The user of a name and password, unless too many others were tried.
+    pub(super) async fn log_in(
+        &self,
+        username: &str,
+        password: Secret,
+        client: IpAddr,
+    ) -> Result<User, Refused> {
+        let attempt = self.throttle.admit(username, client, Instant::now().into_std())?;
+        match self.users.log_in(username, password).await {
+            Ok(Some(user)) => {
+                attempt.succeeded();
+                Ok(user)
+            }
+            Ok(None) => {
+                attempt.failed();
+                Err(Refused::Credentials)
+            }
+            Err(error) => {
+                attempt.could_not_be_judged();
+                Err(error.into())
+            }
+        }
+    }
+
     /// Whether a token of any type is good. Neither its type nor its user is looked at.
     pub(super) async fn verify(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let token = self.read(fields::only(body, "token")?, now)?;
-        let (jti, _) = token.complete()?;
+        let (jti, _) = self.complete(&token)?;
         let asks = self.compatibility == Compatibility::Tollgate || self.blacklist_after_rotation;
         let is_over = token.is_revoked()
             || asks && {
@@ -59,7 +91,7 @@ impl Issuer {
         if is_over {
             return Err(Refused::BlacklistedAtVerify);
         }
-        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: token.user().into_id() })
+        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: self.user(&token).into_id() })
     }
 
     /// Ends a refresh token and, in Tollgate's own manner, its session.

@@ -17,6 +17,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Whom it was about, where that is certain: a user's id.
     pub subject: Option<String>,
+    /// More on the outcome, for the log.
+    pub detail: Option<&'static str>,
     /// Why our own side failed, for the log.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -40,6 +42,8 @@ pub enum Outcome {
     InvalidRequest,
     /// No such user, or a wrong password.
     RefusedCredentials,
+    /// Too many logins failed before it.
+    Throttled,
     /// The user of a good token is gone or not let in.
     RefusedAccount,
     /// A token that is not good.
@@ -54,7 +58,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Issued,
         Self::Refreshed,
         Self::Verified,
@@ -63,6 +67,7 @@ impl Outcome {
         Self::Described,
         Self::InvalidRequest,
         Self::RefusedCredentials,
+        Self::Throttled,
         Self::RefusedAccount,
         Self::RefusedToken,
         Self::Busy,
@@ -82,6 +87,7 @@ impl Outcome {
             Self::Described => "described",
             Self::InvalidRequest => "invalid_request",
             Self::RefusedCredentials => "refused_credentials",
+            Self::Throttled => "throttled",
             Self::RefusedAccount => "refused_account",
             Self::RefusedToken => "refused_token",
             Self::Busy => "busy",
@@ -105,7 +111,7 @@ impl Answer {
         if no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        Self { response, outcome: granted.outcome, subject: granted.subject, cause: None }
+        Self { response, outcome: granted.outcome, subject: granted.subject, detail: None, cause: None }
     }
 
     pub(super) fn refused(refused: Refused) -> Self {
@@ -113,7 +119,13 @@ impl Answer {
         if let Some(seconds) = refused.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        Self { response, outcome: refused.outcome(), subject: None, cause: refused.into_cause() }
+        Self {
+            response,
+            outcome: refused.outcome(),
+            subject: None,
+            detail: refused.log_detail(),
+            cause: refused.into_cause(),
+        }
     }
 
     /// Django's answer to a path without its last slash.
@@ -123,7 +135,7 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(LOCATION, location);
-        Self { response, outcome: Outcome::Described, subject: None, cause: None }
+        Self { response, outcome: Outcome::Described, subject: None, detail: None, cause: None }
     }
 
     /// As an answer to HEAD.

@@ -78,7 +78,7 @@ impl Issuer {
         if self.compatibility == Compatibility::SimpleJwt {
             // Tokens of SimpleJWT itself, of which no session knows.
             let what = Revoked::Subject { issuer: self.name.clone(), subject: user.to_string(), before: now };
-            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.leeway);
+            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.longest_leeway);
             self.revoke(&[Revocation { what, expires_at }], now).await?;
         }
         Ok(())
@@ -113,8 +113,8 @@ impl Issuer {
 
     async fn leaving_by_access(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
         let token = self.read(text, now)?;
-        let (jti, expires_at) = token.complete()?;
-        if token.claims().members().get("token_type") != Some(&json!("access")) {
+        let (jti, expires_at) = self.complete(&token)?;
+        if token.claims().members().get(&self.form.token_type_claim) != Some(&json!("access")) {
             return Err(TokenFault::WrongType.into());
         }
         if token.is_revoked() {
@@ -128,7 +128,7 @@ impl Issuer {
             Some(session) if session.ended => Err(TokenFault::Blacklisted.into()),
             Some(session) => Ok(Leaving::Session(session)),
             None => Ok(Leaving::Token {
-                user: token.user().into_id().map(UserId::new),
+                user: self.user(&token).into_id().map(UserId::new),
                 revocation: self.revocation_of(jti, expires_at),
             }),
         }
@@ -136,7 +136,7 @@ impl Issuer {
 
     fn revocation_of(&self, jti: &str, expires_at: UnixTime) -> Revocation {
         let what = Revoked::Token { issuer: self.name.clone(), jti: jti.to_owned() };
-        Revocation { what, expires_at: expires_at.plus(self.leeway) }
+        Revocation { what, expires_at: expires_at.plus(self.longest_leeway) }
     }
 }
 

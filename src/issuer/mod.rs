@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod endpoint;
 mod fields;
+mod fingerprint;
 mod keys;
 mod logout;
 mod media_type;
@@ -17,11 +18,15 @@ mod presented;
 mod refused;
 mod rotation;
 mod session_event;
+mod sliding;
+mod standing;
 mod successor;
+mod throttle;
 mod token_press;
 mod upkeep;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +44,9 @@ use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
 use self::successor::Successors;
+use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, SessionRules, TokenPaths};
+use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::revocations::Revocations;
 use crate::store::{
@@ -53,6 +59,7 @@ pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
 pub use session_event::SessionEvent;
+pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
 pub use upkeep::{ShuttingOut, shut_out};
 
@@ -65,14 +72,19 @@ pub struct Issuer {
     rules: SessionRules,
     /// `iss` of its tokens.
     name: Option<String>,
-    /// So long after their `exp` its tokens may still be taken.
+    update_last_login: bool,
+    form: TokenForm,
     leeway: Duration,
+    /// So long after their `exp` its tokens may still be taken.
+    longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
     policy: Policy,
+    sliding_policy: Policy,
     users: Box<dyn Users>,
     own_users: Arc<dyn OwnUsers>,
     passwords: Arc<Passwords>,
+    throttle: Throttle,
     sessions: Arc<dyn Sessions>,
     successors: OnceCell<Successors>,
     revocations: Arc<Revocations>,
@@ -107,6 +119,9 @@ pub enum OpenError {
     /// `issuer.signing_key`.
     #[error("`issuer.signing_key` can't be used")]
     SigningKey(#[from] SigningError),
+    /// `issuer.verifying_key`.
+    #[error("`issuer.verifying_key` is not the public half of `issuer.signing_key`")]
+    OtherVerifyingKey,
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
@@ -131,7 +146,7 @@ impl Issuer {
         let missing = if make_missing { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
-        let passwords = Arc::new(Passwords::new(Handle::current(), cores).await?);
+        let passwords = Arc::new(Passwords::new(Handle::current(), cores));
         Ok(Self {
             compatibility: config.compatibility,
             paths: config.paths.clone(),
@@ -139,13 +154,18 @@ impl Issuer {
             blacklist_after_rotation: config.blacklist_after_rotation,
             rules: config.sessions.clone(),
             name: config.issuer.clone(),
-            leeway: config.longest_leeway,
             keys,
             mint: Mint::new(config),
-            policy: presented::policy(config),
+            policy: presented::policy(config, "refresh"),
+            sliding_policy: presented::policy(config, "sliding"),
+            update_last_login: config.update_last_login,
+            form: config.form.clone(),
+            leeway: config.leeway,
+            longest_leeway: config.longest_leeway,
             users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
             own_users: Arc::clone(&store) as _,
             passwords,
+            throttle: Throttle::new(&config.throttle),
             sessions: store,
             successors: OnceCell::new(),
             revocations: shared.revocations,
@@ -159,14 +179,20 @@ impl Issuer {
         Endpoint::find(&self.paths, self.compatibility, path)
     }
 
-    /// Answers a request to an endpoint. The caller has limited the body and reads the clock. Takes a few seconds
-    /// at most, whatever state the database is in.
-    pub async fn answer(&self, endpoint: Endpoint, request: Request<Bytes>, now: UnixTime) -> Answer {
+    /// Answers a request to an endpoint. The caller has limited the body, knows the `client` behind trusted proxies
+    /// and reads the clock. Takes a few seconds at most, whatever state the database is in.
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: Request<Bytes>,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Answer {
         if endpoint.redirect {
             return Answer::redirect(self.with_slash(endpoint.action, &request));
         }
         let is_head = request.method() == Method::HEAD;
-        let answer = match self.grant(endpoint.action, &request, now).await {
+        let answer = match self.grant(endpoint.action, &request, client, now).await {
             Ok(granted) => {
                 let holds_tokens = matches!(granted.outcome, Outcome::Issued | Outcome::Refreshed);
                 // SimpleJWT says nothing about caches; a POST is hardly ever kept, but these are tokens.
@@ -182,6 +208,7 @@ impl Issuer {
         &self,
         action: Action,
         request: &Request<Bytes>,
+        client: IpAddr,
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         negotiate(request.headers())?;
@@ -194,17 +221,19 @@ impl Issuer {
         }
         let body = Body::read(request.headers(), request.body())?;
         match action {
-            Action::Obtain => self.obtain(&body, now).await,
+            Action::Obtain => self.obtain(&body, client, now).await,
             Action::Refresh => self.refresh(&body, now).await,
             Action::Verify => self.verify(&body, now).await,
             Action::Blacklist => self.blacklist(&body, now).await,
             Action::Logout => self.logout(request.headers(), &body, Extent::Session, now).await,
             Action::LogoutAll => self.logout(request.headers(), &body, Extent::User, now).await,
+            Action::SlidingObtain => self.sliding_obtain(&body, client, now).await,
+            Action::SlidingRefresh => self.sliding_refresh(&body, now).await,
         }
     }
 
     fn with_slash(&self, action: Action, request: &Request<Bytes>) -> HeaderValue {
-        let path = action.path(&self.paths);
+        let path = action.path(&self.paths).unwrap_or("/");
         let query = request.uri().query().map(|query| format!("{path}?{query}"));
         query
             .and_then(|location| HeaderValue::try_from(location).ok())
@@ -238,7 +267,7 @@ impl Issuer {
 
     /// What the revocations of a session that ends now say.
     fn ending(&self, now: UnixTime) -> Ending<'_> {
-        Ending { issuer: self.name.as_deref(), leeway: self.leeway, now }
+        Ending { issuer: self.name.as_deref(), leeway: self.longest_leeway, now }
     }
 
     /// The gateway's own users.

@@ -1,11 +1,13 @@
 //! Why a request to a token endpoint gets no token: one enum, one `match` per property.
 
 use std::error::Error;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::throttle::Limit;
 use crate::jwt::SigningError;
 use crate::store::{LogInError, PasswordError, StoreError};
 
@@ -31,10 +33,21 @@ pub(super) enum Refused {
     Fields(Vec<(&'static str, Vec<String>)>),
     /// No such user, wrong password, or a user that is not let in: never say which.
     Credentials,
+    /// Too many logins failed.
+    Throttled {
+        /// Which allowance is spent.
+        limit: Limit,
+        /// How long until the next login may be tried.
+        wait: Duration,
+    },
     /// The token is good, but its user is gone or not let in.
     Account,
     /// The token is not good.
     Token(TokenFault),
+    /// A sliding token is good, but does not say until when it may be renewed; the claim that would.
+    NoSlidingEnd(String),
+    /// A sliding token is good, but may be renewed no more; the claim that says so.
+    SlidingEnded(String),
     /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
     BlacklistedAtVerify,
     /// Too many passwords wait to be hashed.
@@ -83,7 +96,12 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::BlacklistedAtVerify => StatusCode::BAD_REQUEST,
-            Self::Credentials | Self::Account | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
             Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -109,8 +127,19 @@ impl Refused {
                 Value::Object(fields.collect::<Map<_, _>>())
             }
             Self::Credentials => detail("No active account found with the given credentials".to_owned()),
+            Self::Throttled { wait, .. } => {
+                let seconds = whole_seconds(*wait);
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                detail(format!("Request was throttled. Expected available in {seconds} {unit}."))
+            }
             Self::Account => detail("No active account found for the given token.".to_owned()),
             Self::Token(fault) => with_code(fault.message(), "token_not_valid"),
+            Self::NoSlidingEnd(claim) => {
+                with_code(&format!("Token has no '{claim}' claim"), "token_not_valid")
+            }
+            Self::SlidingEnded(claim) => {
+                with_code(&format!("Token '{claim}' claim has expired"), "token_not_valid")
+            }
             Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
             Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
             Self::Store(_) => with_code(
@@ -122,8 +151,9 @@ impl Refused {
     }
 
     /// `Retry-After`, in seconds.
-    pub(super) const fn retry_after(&self) -> Option<u32> {
+    pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
             Self::Busy(_) | Self::Store(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
@@ -135,6 +165,8 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Internal(_) => None,
         }
@@ -150,11 +182,37 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_) => Outcome::InvalidRequest,
             Self::Credentials => Outcome::RefusedCredentials,
+            Self::Throttled { .. } => Outcome::Throttled,
             Self::Account => Outcome::RefusedAccount,
-            Self::Token(_) | Self::BlacklistedAtVerify => Outcome::RefusedToken,
+            Self::Token(_) | Self::NoSlidingEnd(_) | Self::SlidingEnded(_) | Self::BlacklistedAtVerify => {
+                Outcome::RefusedToken
+            }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
             Self::Internal(_) => Outcome::InternalError,
+        }
+    }
+
+    /// More on the outcome for the access log, free of secrets.
+    pub(super) const fn log_detail(&self) -> Option<&'static str> {
+        match self {
+            Self::Throttled { limit, .. } => Some(limit.as_str()),
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
+            | Self::BlacklistedAtVerify
+            | Self::Busy(_)
+            | Self::Store(_)
+            | Self::Internal(_) => None,
         }
     }
 
@@ -172,11 +230,20 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::Credentials
+            | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify => None,
         }
     }
+}
+
+/// Rounded up: who waits so long does not come too early.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }
 
 impl From<TokenFault> for Refused {
@@ -199,7 +266,7 @@ impl From<PasswordError> for Refused {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy(error),
-            PasswordError::Hashing(_) => Self::Internal(error.into()),
+            PasswordError::Hashing => Self::Internal(error.into()),
         }
     }
 }

@@ -1,5 +1,6 @@
 mod sessions;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::*;
 use crate::base::{Algorithm, AlgorithmSet, Secret};
-use crate::config::ClaimSource;
+use crate::config::{ClaimSource, TokenForm};
 use crate::jwt::{HeaderForm, Limits, parse, verify};
 use crate::store::NewUser;
 
@@ -41,13 +42,15 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
         store: folder.path().join("data/tollgate.db"),
+        users: config::Users::Own,
         paths: TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/api/token/verify/".to_owned(),
-            blacklist: "/api/token/blacklist/".to_owned(),
-            logout: "/api/token/logout/".to_owned(),
-            logout_all: "/api/token/logout/all/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/api/token/verify/".to_owned()),
+            blacklist: Some("/api/token/blacklist/".to_owned()),
+            logout: Some("/api/token/logout/".to_owned()),
+            logout_all: Some("/api/token/logout/all/".to_owned()),
+            ..TokenPaths::default()
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
@@ -56,12 +59,16 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         sessions: SessionRules::TOLLGATE,
         algorithm: Algorithm::ES256,
         signing_key: None,
+        verifying_key: None,
+        update_last_login: true,
+        form: TokenForm::usual(),
         key_ring: folder.path().join("keys"),
         claims: vec![
             ("username".to_owned(), ClaimSource::Username),
             ("scope".to_owned(), ClaimSource::Roles),
             ("token_type".to_owned(), ClaimSource::Constant("admin".to_owned())),
         ],
+        throttle: config::Throttle::default(),
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
@@ -109,7 +116,7 @@ impl Site {
 
     async fn send_at(&self, path: &str, request: Request<Bytes>, now: UnixTime) -> Read {
         let endpoint = self.issuer.endpoint(path).expect("an endpoint");
-        let answer = self.issuer.answer(endpoint, request, now).await;
+        let answer = self.issuer.answer(endpoint, request, Ipv4Addr::LOCALHOST.into(), now).await;
         let (head, body) = answer.response.into_parts();
         Read {
             status: head.status,
@@ -206,7 +213,7 @@ async fn an_answer_may_be_awaited_on_any_thread() {
     fn is_send<T: Send>(_: &T) {}
     let site = Site::start().await;
     let endpoint = site.issuer.endpoint("/api/token/").expect("an endpoint");
-    is_send(&site.issuer.answer(endpoint, Request::default(), NOW));
+    is_send(&site.issuer.answer(endpoint, Request::default(), Ipv4Addr::LOCALHOST.into(), NOW));
 }
 
 #[tokio::test]
@@ -519,7 +526,10 @@ async fn a_refusal_never_repeats_a_secret() {
     ] {
         let request = Request::post("/api/token/").header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        let Err(refused) = site.issuer.grant(Action::Obtain, &request, NOW).await else { panic!("{body}") };
+        let Err(refused) = site.issuer.grant(Action::Obtain, &request, Ipv4Addr::LOCALHOST.into(), NOW).await
+        else {
+            panic!("{body}")
+        };
         assert!(!format!("{refused:?} {}", refused.body()).contains("s3cret"), "{refused:?}");
     }
 }

@@ -39,7 +39,9 @@ fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) 
     }
     if let Some(issuer) = &config.issuer {
         for action in Action::ALL {
-            line!(text, "endpoint {}: {}", action.as_str(), action.path(&issuer.paths));
+            if let Some(path) = action.path(&issuer.paths) {
+                line!(text, "endpoint {}: {path}", action.as_str());
+            }
         }
         line!(text, "endpoint jwks: {JWKS_PATH}");
     }
@@ -91,11 +93,10 @@ fn commands(text: &mut String, config: &Config, addresses: &[SocketAddr], admin:
     };
     let base = format!("{scheme}://localhost:{}", address.port());
     line!(text, "\nTry it (paste a line):");
-    if let Some(issuer) = &config.issuer {
+    if let Some(obtain) = config.issuer.as_ref().and_then(|issuer| issuer.paths.obtain.as_deref()) {
         let password = shell_word(&from_here(&password_path(config)));
         let login = format!(
-            "curl -sS {authority}--data username={DEMO_USER} --data password=\"$(cat {password})\" {base}{}",
-            issuer.paths.obtain
+            "curl -sS {authority}--data username={DEMO_USER} --data password=\"$(cat {password})\" {base}{obtain}"
         );
         let token = format!("$({login} | sed 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/')");
         line!(text, "{login}");

@@ -14,7 +14,7 @@ mod users;
 use futures_util::future::BoxFuture;
 
 pub use key_ring::{KeyRing, KeyRingError};
-pub use password::{PasswordError, PasswordHash, Passwords};
+pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use sessions::{
     AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,

@@ -11,6 +11,7 @@ mod races;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;
+mod throttle;
 
 use serde_json::{Value, json};
 use support::{Answer, Config, Connection, Home, Protocol, Tollgate, Upstream, config};

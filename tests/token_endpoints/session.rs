@@ -216,7 +216,8 @@ async fn where_a_reused_token_is_refused_exactly_one_of_many_refreshes_wins() {
 
 #[tokio::test]
 async fn nobody_learns_who_has_an_account() {
-    let site = Site::start().await;
+    let file = |file: Config| file.set("issuer.throttle", json!("off"));
+    let site = Site::start_with(file, Home::generate_key).await;
     let connection = site.connect().await;
     let mut answers = Vec::new();
     // The least time of each: noise only ever adds. It is settled once the three are alike.

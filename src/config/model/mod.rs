@@ -4,22 +4,28 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod fetch;
 mod issuer;
 mod providers;
 mod routes;
 mod server;
 mod sessions;
+mod token_form;
 mod upstreams;
+mod users;
 
 use std::fmt;
 use std::path::PathBuf;
 
+pub use self::fetch::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
 pub use self::sessions::*;
+pub use self::token_form::*;
 pub use self::upstreams::*;
+pub use self::users::*;
 
 /// One valid `gateway.yaml`.
 #[derive(Debug, Clone)]

@@ -27,8 +27,8 @@ use tokio::sync::OnceCell;
 
 use super::{
     AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
-    RefreshState, Revocation, RevocationPage, Rotated, Rotation, SessionRecord, Sessions, StoreError, User,
-    UserId, UserRows, Which,
+    RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
+    User, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 
@@ -198,6 +198,19 @@ impl UserRows for Sqlite {
 
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
         self.call(users::note_login(self, id, now))
+    }
+
+    fn renew_hash<'a>(
+        &'a self,
+        id: &'a UserId,
+        old: &'a PasswordHash,
+        new: &'a PasswordHash,
+    ) -> Answer<'a, ()> {
+        self.call(users::renew_hash(self, id, old, new))
+    }
+
+    fn scheme(&self) -> Scheme {
+        Scheme::Own
     }
 }
 
