@@ -124,6 +124,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,
+            longest_leeway: Duration::ZERO,
         }))
     })
 }

@@ -74,6 +74,8 @@ pub struct Issuer {
     update_last_login: bool,
     form: TokenForm,
     leeway: Duration,
+    /// So long after their `exp` its tokens may still be taken.
+    longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
     policy: Policy,
@@ -161,6 +163,7 @@ impl Issuer {
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
+            longest_leeway: config.longest_leeway,
             users: store::open_users(
                 &config.users,
                 Arc::clone(&store) as _,
@@ -272,7 +275,7 @@ impl Issuer {
 
     /// What the revocations of a session that ends now say.
     fn ending(&self, now: UnixTime) -> Ending<'_> {
-        Ending { issuer: self.name.as_deref(), leeway: self.leeway, now }
+        Ending { issuer: self.name.as_deref(), leeway: self.longest_leeway, now }
     }
 
     /// The gateway's own users.

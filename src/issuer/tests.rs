@@ -72,6 +72,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
+        longest_leeway: Duration::ZERO,
     }
 }
 
