@@ -28,10 +28,9 @@ pub(super) fn read(section: &Section<'_, '_>, own: Option<&Issuer>) -> Option<Ma
         false => RefusalForm::Standard,
     };
     let users = match section.key("user_check") {
-        Some(node) if own.is_none() => node.refuse_key(
-            MistakeKind::NoEffect("without a provider that has `keys: { own: true }`"),
-            None,
-        ),
+        Some(node) if own.is_none() => {
+            node.refuse_key(MistakeKind::NoEffect("without a provider that has `keys: { own: true }`"), None)
+        }
         Some(node) => user_check(&node),
         None => Some(profile.map(|_| USUAL)),
     }?;

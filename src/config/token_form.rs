@@ -24,9 +24,8 @@ pub(super) fn read(
     let user_id_claim = claim(section, "user_id_claim", usual.user_id_claim, &mut taken);
     let token_type_claim = claim(section, "token_type_claim", usual.token_type_claim, &mut taken);
     let jti_claim = claim(section, "jti_claim", usual.jti_claim, &mut taken);
-    let lifetime = |name, default| {
-        section.optional(name, |node| node.duration(lifetimes.clone())).unwrap_or(default)
-    };
+    let lifetime =
+        |name, default| section.optional(name, |node| node.duration(lifetimes.clone())).unwrap_or(default);
     let sliding = Sliding {
         lifetime: lifetime("sliding_token_lifetime", usual.sliding.lifetime),
         refresh_lifetime: lifetime("sliding_token_refresh_lifetime", usual.sliding.refresh_lifetime),

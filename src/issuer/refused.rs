@@ -167,10 +167,9 @@ impl Refused {
             | Self::Fields(_) => Outcome::InvalidRequest,
             Self::Credentials => Outcome::RefusedCredentials,
             Self::Account => Outcome::RefusedAccount,
-            Self::Token(_)
-            | Self::NoSlidingEnd(_)
-            | Self::SlidingEnded(_)
-            | Self::BlacklistedAtVerify => Outcome::RefusedToken,
+            Self::Token(_) | Self::NoSlidingEnd(_) | Self::SlidingEnded(_) | Self::BlacklistedAtVerify => {
+                Outcome::RefusedToken
+            }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
             Self::Internal(_) => Outcome::InternalError,

@@ -39,7 +39,10 @@ impl Issuer {
             Some(end) => end.as_f64().ok_or(TokenFault::Invalid)?,
         };
         // The fraction is cut, as of `exp`.
-        #[expect(clippy::cast_possible_truncation, reason = "what is beyond the range is far from now either way")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what is beyond the range is far from now either way"
+        )]
         let end = UnixTime(end as i64);
         if end.plus(self.leeway) <= now {
             return Err(Refused::SlidingEnded(claim.clone()));

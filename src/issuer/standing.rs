@@ -129,7 +129,11 @@ impl Issuer {
         let Some(claim) = &self.form.revoke_token_claim else { return Ok(()) };
         let told = claims.members().get(claim).and_then(Value::as_str);
         // A user whose password nobody here knows has no fingerprint, and no token can have it.
-        if told.is_some() && told == fingerprint.as_deref() { Ok(()) } else { Err(ReasonCode::PasswordChanged) }
+        if told.is_some() && told == fingerprint.as_deref() {
+            Ok(())
+        } else {
+            Err(ReasonCode::PasswordChanged)
+        }
     }
 }
 
