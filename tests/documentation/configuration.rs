@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -47,7 +47,18 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
-    ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),
+    (
+        "simplejwt",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }
+issuer: { compatibility: simplejwt, signing_key: '${LONG}' }
+routes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
+    ),
+    (
+        "user check",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }
+issuer: { paths: {} }
+routes: [{ match: { path: /* }, auth: { providers: OWN, user_check: {} }, upstream: 'http://a' }]",
+    ),
     ("open route", "routes: [{ match: { path: /* }, auth: none, upstream: 'http://a' }]"),
 ];
 

@@ -15,7 +15,7 @@ use crate::tokens;
 use crate::wire::{PROTECTED, Sent, Whose, Wire, now};
 
 /// How far the two clocks may be apart, in seconds.
-const CLOCK_TOLERANCE: i64 = 2;
+const CLOCK_TOLERANCE: i32 = 2;
 
 /// The claims of a token, in this order.
 const ORDER: [&str; 9] =
@@ -156,7 +156,7 @@ impl Replay {
         }
         if expected.as_str().is_some_and(|text| text.starts_with("the time of ")) {
             let now = now().as_secs_f64();
-            let is_now = |time: f64| (time - now).abs() <= CLOCK_TOLERANCE as f64;
+            let is_now = |time: f64| (time - now).abs() <= f64::from(CLOCK_TOLERANCE);
             let fits = found.as_f64().is_some_and(is_now);
             return if fits { Ok(()) } else { Err(format!("{found}, not {expected}")) };
         }
@@ -260,7 +260,7 @@ impl Replay {
             (Value::Object(expected), _) if is_directive(expected, "$now") => {
                 let wanted = now_plus(&expected["$now"]);
                 match found.as_i64() {
-                    Some(second) if (second - wanted).abs() <= CLOCK_TOLERANCE => Ok(()),
+                    Some(second) if (second - wanted).abs() <= i64::from(CLOCK_TOLERANCE) => Ok(()),
                     _ => differ(),
                 }
             }

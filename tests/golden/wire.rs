@@ -30,7 +30,7 @@ pub(crate) enum Whose {
 }
 
 enum End {
-    Gate(Gate),
+    Gate(Box<Gate>),
     Site(Site),
 }
 
@@ -71,7 +71,7 @@ impl Ends {
         let lifetimes = case.lifetimes.unwrap_or(Lifetimes { access: 300, refresh: 86_400 });
         let start = || {
             Arc::new(match whose {
-                Whose::Ours => End::Gate(Gate::start(golden, profile, lifetimes)),
+                Whose::Ours => End::Gate(Box::new(Gate::start(golden, profile, lifetimes))),
                 Whose::Theirs => End::Site(runtime.block_on(Site::start(profile, lifetimes))),
             })
         };
