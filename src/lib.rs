@@ -12,6 +12,7 @@ pub mod http;
 pub mod issuer;
 pub mod jwt;
 pub mod providers;
+pub mod revocations;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -5,6 +5,7 @@
 mod algorithm;
 mod claim_path;
 mod name;
+mod rate;
 mod reason;
 mod secret;
 mod text;
@@ -15,6 +16,7 @@ mod unit;
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
 pub use claim_path::{ClaimPath, InvalidClaimPath};
 pub use name::{ProviderName, RouteName, UpstreamName};
+pub use rate::Rate;
 pub use reason::ReasonCode;
 pub use secret::Secret;
 pub use text::ShortText;

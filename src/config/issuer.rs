@@ -8,14 +8,17 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 use super::mistake::MistakeKind;
 use super::model::{
     Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider, TokenForm,
-    TokenPaths,
+    TokenPaths, Users,
 };
+use super::sessions;
+use super::throttle;
 use super::token_form;
+use super::users;
 use super::walk::{Node, Section};
 use super::written::Value;
 
 /// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
-const LIFETIME: std::ops::RangeInclusive<Duration> =
+pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
@@ -67,7 +70,6 @@ impl Unnamed {
 /// Reads `issuer:`.
 pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
     node.section(|section| {
-        section.not_available(&["on_reuse", "reuse_grace", "throttle"]);
         let compatibility = section
             .optional("compatibility", |node| {
                 node.choice(&[("tollgate", Compatibility::Tollgate), ("simplejwt", Compatibility::SimpleJwt)])
@@ -75,7 +77,10 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
         let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
-        section.optional("users", users);
+        let users = match section.key("users") {
+            Some(node) => users::read(&node),
+            None => Some(Users::Own),
+        };
         let paths = paths(section, compatibility);
         let form = token_form::read(section, compatibility, LIFETIME);
         let update_last_login = section.optional("update_last_login", Node::boolean).unwrap_or(safer);
@@ -85,6 +90,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         let access_token_lifetime = lifetime("access_token_lifetime", 300);
         let refresh_token_lifetime = lifetime("refresh_token_lifetime", 86_400);
         let rotation = rotation(section, safer);
+        let sessions = sessions::read(section, compatibility);
         let default_algorithm = if safer { Algorithm::ES256 } else { Algorithm::HS256 };
         let algorithm = section.optional("algorithm", Node::algorithm).unwrap_or(default_algorithm);
         let signing_key = signing_key(section, algorithm);
@@ -95,14 +101,17 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
         };
+        let throttle = throttle::read(section, safer);
         Some(Unnamed(Issuer {
             compatibility,
             store,
+            users: users?,
             paths: paths?,
             access_token_lifetime,
             refresh_token_lifetime,
             rotate_refresh_tokens: rotation.rotate,
             blacklist_after_rotation: rotation.blacklist,
+            sessions,
             algorithm,
             signing_key: signing_key?,
             verifying_key: verifying_key?,
@@ -110,6 +119,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             update_last_login,
             form: form?,
             claims: claims?,
+            throttle,
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,
@@ -136,19 +146,14 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
     }
 }
 
-fn users(node: &Node<'_>) -> Option<()> {
-    match node.value() {
-        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "use `users: own`"),
-        _ => node.choice(&[("own", ())]),
-    }
-}
-
 fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<TokenPaths> {
     let defaults = TokenPaths {
         obtain: Some("/api/token/".to_owned()),
         refresh: Some("/api/token/refresh/".to_owned()),
         verify: Some("/api/token/verify/".to_owned()),
         blacklist: Some("/api/token/blacklist/".to_owned()),
+        logout: Some("/api/token/logout/".to_owned()),
+        logout_all: Some("/api/token/logout/all/".to_owned()),
         sliding_obtain: None,
         sliding_refresh: None,
     };
@@ -181,6 +186,8 @@ fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<Toke
         let refresh = path("refresh", defaults.refresh);
         let verify = path("verify", defaults.verify);
         let blacklist = path("blacklist", defaults.blacklist);
+        let logout = path("logout", defaults.logout);
+        let logout_all = path("logout_all", defaults.logout_all);
         if compatibility == Compatibility::Tollgate {
             // Such a token can't be rotated: whoever steals one shares it for as long as it slides.
             for node in [section.key("sliding_obtain"), section.key("sliding_refresh")].iter().flatten() {
@@ -192,6 +199,8 @@ fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<Toke
             refresh: refresh?,
             verify: verify?,
             blacklist: blacklist?,
+            logout: logout?,
+            logout_all: logout_all?,
             sliding_obtain: sliding_obtain?,
             sliding_refresh: sliding_refresh?,
         })

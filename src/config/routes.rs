@@ -136,6 +136,7 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>, issuer: Option<&Issuer>) -> 
             Some(node) => token_from::read(&node),
             None => Some(token_from::default()),
         };
+        let expires_in_header = section.optional("expires_in_header", Node::boolean).unwrap_or(false);
         let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
         let allowed = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
@@ -147,7 +148,13 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>, issuer: Option<&Issuer>) -> 
         };
         let takes_own = allowed.as_ref().is_some_and(|allowed| allowed.iter().any(is_own));
         let manner = manner::read(section, issuer.filter(|_| takes_own));
-        Some(RouteAuth::Required { providers: allowed?, mode, token_from: token_from?, manner: manner? })
+        Some(RouteAuth::Required {
+            providers: allowed?,
+            mode,
+            token_from: token_from?,
+            expires_in_header,
+            manner: manner?,
+        })
     })
 }
 

@@ -11,6 +11,7 @@ use http::request;
 
 use super::credentials::Presented;
 use super::introspect::{introspect, to_ask};
+use super::revoked::{refuse_revoked, refuse_unloaded};
 use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::user_check::user_check;
@@ -87,6 +88,18 @@ async fn principal(
     text: &[u8],
     now: UnixTime,
 ) -> Result<Principal, Refusal> {
+    refuse_unloaded(worker)?;
+    let principal = known_or_verified(worker, providers, text, now).await?;
+    refuse_revoked(worker, &principal.token, now)?;
+    Ok(principal)
+}
+
+async fn known_or_verified(
+    worker: &Worker,
+    providers: &Providers,
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
     if let Some((token, level)) = worker.tokens.find(text)
         && let Some(outcome) = check_known(&providers.with_keys, &token, now)
     {
@@ -154,6 +167,7 @@ async fn verify(
         typ: token.typ().map(Into::into),
         key: Some(key),
         source: provider.key_source(),
+        names: worker.snapshot.revocations.names(token.claims(), token.signing_input()),
         claims: token.into_claims(),
     };
     Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })

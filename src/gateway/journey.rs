@@ -142,12 +142,18 @@ impl Journey {
     }
 
     /// What a token endpoint did, and what stood in its way if it could not do its part.
-    pub(super) fn token_outcome(&self, outcome: &'static str, cause: Option<&(dyn Error + Send + Sync)>) {
+    pub(super) fn token_outcome(
+        &self,
+        outcome: &'static str,
+        detail: Option<&'static str>,
+        cause: Option<&(dyn Error + Send + Sync)>,
+    ) {
         if let Some(cause) = cause {
             tracing::warn!(outcome, "a token endpoint failed: {}", chain(cause));
         }
         if let Some(line) = &self.line {
             line.outcome.set(Some(outcome));
+            *line.detail.borrow_mut() = detail.map(str::to_owned);
         }
     }
 

@@ -41,6 +41,7 @@ impl Refusal {
             | Self::AmbiguousCredentials
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable

@@ -56,6 +56,8 @@ pub enum Refusal {
     },
     /// The provider's keys are not known at present: nobody can tell whether the token is good.
     KeysUnavailable,
+    /// Which tokens were revoked is not known yet.
+    RevocationsUnavailable,
     /// The provider that would know the token does not say.
     IntrospectionUnavailable,
     /// The provider is being asked about as many tokens as the file allows.
@@ -94,6 +96,7 @@ impl Refusal {
             Self::NoToken | Self::InvalidToken { .. } => StatusCode::UNAUTHORIZED,
             Self::MissingIdentity { .. } => StatusCode::FORBIDDEN,
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable
@@ -120,6 +123,7 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => *reason,
             Self::MissingIdentity { .. } => ReasonCode::MissingIdentity,
             Self::KeysUnavailable => ReasonCode::KeysUnavailable,
+            Self::RevocationsUnavailable => ReasonCode::RevocationsUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
             Self::LoginBusy => ReasonCode::LoginBusy,
@@ -146,6 +150,7 @@ impl Refusal {
             Self::InvalidToken { .. } => "invalid_token",
             Self::MissingIdentity { .. } => "insufficient_identity",
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable
@@ -172,6 +177,7 @@ impl Refusal {
             Self::InvalidToken { .. } => "The access token is not valid.",
             Self::MissingIdentity { .. } => "The access token does not identify the caller well enough.",
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable => "The token can't be verified at present.",
@@ -200,6 +206,7 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable
@@ -227,6 +234,7 @@ impl Refusal {
             | Self::NoToken
             | Self::AmbiguousCredentials
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable
@@ -252,6 +260,7 @@ impl Refusal {
             | Self::InvalidToken { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::UserCheckUnavailable
@@ -321,6 +330,7 @@ mod tests {
             Refusal::invalid_token(ReasonCode::Expired),
             Refusal::MissingIdentity { header: "x-user-id".into() },
             Refusal::KeysUnavailable,
+            Refusal::RevocationsUnavailable,
             Refusal::IntrospectionUnavailable,
             Refusal::IntrospectionBusy,
             Refusal::UserCheckUnavailable,

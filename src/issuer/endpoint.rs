@@ -24,6 +24,10 @@ pub enum Action {
     Verify,
     /// End a refresh token.
     Blacklist,
+    /// End a session and its access tokens.
+    Logout,
+    /// End all sessions of a user.
+    LogoutAll,
     /// Log in: user name and password for a sliding token.
     SlidingObtain,
     /// A sliding token for the same with a later end.
@@ -59,11 +63,13 @@ impl Endpoint {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Obtain,
         Self::Refresh,
         Self::Verify,
         Self::Blacklist,
+        Self::Logout,
+        Self::LogoutAll,
         Self::SlidingObtain,
         Self::SlidingRefresh,
     ];
@@ -76,6 +82,8 @@ impl Action {
             Self::Refresh => "refresh",
             Self::Verify => "verify",
             Self::Blacklist => "blacklist",
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
             Self::SlidingObtain => "sliding_obtain",
             Self::SlidingRefresh => "sliding_refresh",
         }
@@ -89,6 +97,8 @@ impl Action {
             Self::Refresh => &paths.refresh,
             Self::Verify => &paths.verify,
             Self::Blacklist => &paths.blacklist,
+            Self::Logout => &paths.logout,
+            Self::LogoutAll => &paths.logout_all,
             Self::SlidingObtain => &paths.sliding_obtain,
             Self::SlidingRefresh => &paths.sliding_refresh,
         };
@@ -107,6 +117,14 @@ impl Action {
                 "Takes a token and tells whether it is valid. It says nothing about what the token is fit for.",
             ),
             Self::Blacklist => ("Token Blacklist", "Takes a refresh token, which is refused from then on."),
+            Self::Logout => (
+                "Logout",
+                "Takes a refresh token, or the access token as bearer, and ends the session with all its tokens.",
+            ),
+            Self::LogoutAll => (
+                "Logout Everywhere",
+                "Takes a refresh token, or the access token as bearer, and ends all sessions of its user.",
+            ),
             Self::SlidingObtain => {
                 ("Token Obtain Sliding", "Takes a user's credentials and returns a sliding token.")
             }
@@ -135,8 +153,8 @@ impl Action {
             Self::Refresh => {
                 const { &[input("refresh", "Refresh"), Field { name: "access", label: "Access", read_only: true }] }
             }
+            Self::Blacklist | Self::Logout | Self::LogoutAll => const { &[input("refresh", "Refresh")] },
             Self::Verify | Self::SlidingRefresh => const { &[input("token", "Token")] },
-            Self::Blacklist => const { &[input("refresh", "Refresh")] },
         }
     }
 }
@@ -170,6 +188,8 @@ mod tests {
             refresh: Some("/api/token/refresh/".to_owned()),
             verify: Some("/verify".to_owned()),
             blacklist: Some("/".to_owned()),
+            logout: Some("/logout/".to_owned()),
+            logout_all: Some("/logout/all/".to_owned()),
             ..TokenPaths::default()
         }
     }

@@ -1,11 +1,13 @@
 //! Why a request to a token endpoint gets no token: one enum, one `match` per property.
 
 use std::error::Error;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::throttle::Limit;
 use crate::jwt::SigningError;
 use crate::store::{LogInError, PasswordError, StoreError};
 
@@ -31,6 +33,13 @@ pub(super) enum Refused {
     Fields(Vec<(&'static str, Vec<String>)>),
     /// No such user, wrong password, or a user that is not let in: never say which.
     Credentials,
+    /// Too many logins failed.
+    Throttled {
+        /// Which allowance is spent.
+        limit: Limit,
+        /// How long until the next login may be tried.
+        wait: Duration,
+    },
     /// The token is good, but its user is gone or not let in.
     Account,
     /// The token is not good.
@@ -87,6 +96,7 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::BlacklistedAtVerify => StatusCode::BAD_REQUEST,
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Credentials
             | Self::Account
             | Self::Token(_)
@@ -117,6 +127,11 @@ impl Refused {
                 Value::Object(fields.collect::<Map<_, _>>())
             }
             Self::Credentials => detail("No active account found with the given credentials".to_owned()),
+            Self::Throttled { wait, .. } => {
+                let seconds = whole_seconds(*wait);
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                detail(format!("Request was throttled. Expected available in {seconds} {unit}."))
+            }
             Self::Account => detail("No active account found for the given token.".to_owned()),
             Self::Token(fault) => with_code(fault.message(), "token_not_valid"),
             Self::NoSlidingEnd(claim) => {
@@ -136,8 +151,9 @@ impl Refused {
     }
 
     /// `Retry-After`, in seconds.
-    pub(super) const fn retry_after(&self) -> Option<u32> {
+    pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
+            Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
             Self::Busy(_) | Self::Store(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
@@ -166,6 +182,7 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_) => Outcome::InvalidRequest,
             Self::Credentials => Outcome::RefusedCredentials,
+            Self::Throttled { .. } => Outcome::Throttled,
             Self::Account => Outcome::RefusedAccount,
             Self::Token(_) | Self::NoSlidingEnd(_) | Self::SlidingEnded(_) | Self::BlacklistedAtVerify => {
                 Outcome::RefusedToken
@@ -173,6 +190,29 @@ impl Refused {
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
             Self::Internal(_) => Outcome::InternalError,
+        }
+    }
+
+    /// More on the outcome for the access log, free of secrets.
+    pub(super) const fn log_detail(&self) -> Option<&'static str> {
+        match self {
+            Self::Throttled { limit, .. } => Some(limit.as_str()),
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
+            | Self::BlacklistedAtVerify
+            | Self::Busy(_)
+            | Self::Store(_)
+            | Self::Internal(_) => None,
         }
     }
 
@@ -190,6 +230,7 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::Credentials
+            | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
@@ -197,6 +238,12 @@ impl Refused {
             | Self::BlacklistedAtVerify => None,
         }
     }
+}
+
+/// Rounded up: who waits so long does not come too early.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }
 
 impl From<TokenFault> for Refused {
@@ -219,7 +266,7 @@ impl From<PasswordError> for Refused {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy(error),
-            PasswordError::Hashing(_) => Self::Internal(error.into()),
+            PasswordError::Hashing => Self::Internal(error.into()),
         }
     }
 }

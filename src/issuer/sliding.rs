@@ -1,24 +1,45 @@
 //! Sliding tokens, as SimpleJWT has them: one token that renews itself as long as it is used, and no longer than its
 //! `refresh_exp`. They are there for sites that move; only the profile has these endpoints.
 
+use std::net::IpAddr;
+
 use serde_json::json;
 
 use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::refused::{Refused, TokenFault};
+use super::session_event::SessionEvent;
 use super::{fields, mint};
 use crate::base::{Secret, UnixTime};
-use crate::store::NewSession;
+use crate::store::{AccessToken, Login, NewSession};
 
 impl Issuer {
     /// User name and password for a sliding token.
-    pub(super) async fn sliding_obtain(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
+    pub(super) async fn sliding_obtain(
+        &self,
+        body: &Body,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.users.log_in(username, Secret::new(password)).await?.ok_or(Refused::Credentials)?;
+        let user = self.log_in(username, Secret::new(password), client).await?;
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let token = self.mint.refresh(&self.keys, self.mint.sliding_claims(&user, now))?;
-        self.sessions.start_session(&session, &token.record).await?;
+        let access = AccessToken {
+            // Each copy has this name, however often it was renewed.
+            expires_at: now.plus(self.form.sliding.refresh_lifetime),
+            jti: self.kept_jti(&token.record.jti),
+        };
+        let login = Login {
+            session: &session,
+            refresh: &token.record,
+            access,
+            most: self.rules.most_per_user,
+            ending: self.ending(now),
+        };
+        let ended = self.sessions.start_session(&login).await?;
+        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
         if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }

@@ -1,3 +1,6 @@
+mod sessions;
+
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::*;
 use crate::base::{Algorithm, AlgorithmSet, Secret};
-use crate::config::ClaimSource;
+use crate::config::{ClaimSource, TokenForm};
 use crate::jwt::{HeaderForm, Limits, parse, verify};
 use crate::store::NewUser;
 
@@ -39,17 +42,21 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
         store: folder.path().join("data/tollgate.db"),
+        users: config::Users::Own,
         paths: TokenPaths {
             obtain: Some("/api/token/".to_owned()),
             refresh: Some("/api/token/refresh/".to_owned()),
             verify: Some("/api/token/verify/".to_owned()),
             blacklist: Some("/api/token/blacklist/".to_owned()),
+            logout: Some("/api/token/logout/".to_owned()),
+            logout_all: Some("/api/token/logout/all/".to_owned()),
             ..TokenPaths::default()
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
         rotate_refresh_tokens: true,
         blacklist_after_rotation: true,
+        sessions: SessionRules::TOLLGATE,
         algorithm: Algorithm::ES256,
         signing_key: None,
         verifying_key: None,
@@ -61,10 +68,15 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
             ("scope".to_owned(), ClaimSource::Roles),
             ("token_type".to_owned(), ClaimSource::Constant("admin".to_owned())),
         ],
+        throttle: config::Throttle::default(),
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
     }
+}
+
+fn shared() -> Shared {
+    Shared { revocations: Revocations::new(true), metrics: Arc::new(Metrics::new()) }
 }
 
 impl Site {
@@ -73,14 +85,18 @@ impl Site {
     }
 
     async fn simplejwt() -> Self {
-        Self::with(|config| config.compatibility = Compatibility::SimpleJwt).await
+        Self::with(|config| {
+            config.compatibility = Compatibility::SimpleJwt;
+            config.sessions = SessionRules::SIMPLEJWT;
+        })
+        .await
     }
 
     async fn with(change: impl FnOnce(&mut config::Issuer)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&folder);
         change(&mut config);
-        let issuer = Issuer::open(&config, true, 2, NOW).await.expect("an issuer");
+        let issuer = Issuer::open(&config, true, 2, NOW, shared()).await.expect("an issuer");
         let password = issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
         let ada =
             NewUser { username: "ada".to_owned(), email: String::new(), password, roles: "staff".to_owned() };
@@ -99,7 +115,7 @@ impl Site {
 
     async fn send_at(&self, path: &str, request: Request<Bytes>, now: UnixTime) -> Read {
         let endpoint = self.issuer.endpoint(path).expect("an endpoint");
-        let answer = self.issuer.answer(endpoint, request, now).await;
+        let answer = self.issuer.answer(endpoint, request, Ipv4Addr::LOCALHOST.into(), now).await;
         let (head, body) = answer.response.into_parts();
         Read {
             status: head.status,
@@ -196,7 +212,7 @@ async fn an_answer_may_be_awaited_on_any_thread() {
     fn is_send<T: Send>(_: &T) {}
     let site = Site::start().await;
     let endpoint = site.issuer.endpoint("/api/token/").expect("an endpoint");
-    is_send(&site.issuer.answer(endpoint, Request::default(), NOW));
+    is_send(&site.issuer.answer(endpoint, Request::default(), Ipv4Addr::LOCALHOST.into(), NOW));
 }
 
 #[tokio::test]
@@ -241,8 +257,8 @@ async fn in_simplejwts_manner_it_repeats_what_the_token_says() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_refused_and_its_successor_is_good() {
-    let site = Site::start().await;
+async fn in_simplejwts_manner_a_rotated_token_is_refused_and_its_successor_is_good() {
+    let site = Site::simplejwt().await;
     let (_, first) = site.login().await;
     let second = text(&site.refresh(&first).await.body, "refresh");
     let reuse = site.refresh(&first).await;
@@ -254,7 +270,8 @@ async fn a_rotated_token_is_refused_and_its_successor_is_good() {
 
 #[tokio::test]
 async fn of_many_refreshes_with_one_token_exactly_one_wins() {
-    for site in [Site::start().await, Site::simplejwt().await] {
+    let refusing = |config: &mut config::Issuer| config.sessions = SessionRules::SIMPLEJWT;
+    for site in [Site::with(refusing).await, Site::simplejwt().await] {
         let (_, refresh) = site.login().await;
         let answers = join_all((0..32).map(|_| site.refresh(&refresh))).await;
         let winners: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
@@ -508,7 +525,10 @@ async fn a_refusal_never_repeats_a_secret() {
     ] {
         let request = Request::post("/api/token/").header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        let Err(refused) = site.issuer.grant(Action::Obtain, &request, NOW).await else { panic!("{body}") };
+        let Err(refused) = site.issuer.grant(Action::Obtain, &request, Ipv4Addr::LOCALHOST.into(), NOW).await
+        else {
+            panic!("{body}")
+        };
         assert!(!format!("{refused:?} {}", refused.body()).contains("s3cret"), "{refused:?}");
     }
 }
@@ -536,7 +556,8 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
     let (access, refresh) = site.login().await;
     let config = config(&site.folder);
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, UnixTime(NOW.0 + 1)).unwrap();
-    let site = Site { issuer: Issuer::open(&config, false, 1, NOW).await.unwrap(), folder: site.folder };
+    let site =
+        Site { issuer: Issuer::open(&config, false, 1, NOW, shared()).await.unwrap(), folder: site.folder };
     assert_eq!(site.verify(&access).await.status, 200);
     let renewed = text(&site.refresh(&refresh).await.body, "access");
     assert_ne!(segment(&renewed, 0)["kid"], segment(&access, 0)["kid"]);
@@ -546,12 +567,14 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
 async fn outside_development_what_is_missing_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder);
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no key") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else { panic!("there is no key") };
     assert!(error.to_string().contains("`tollgate key generate`"), "{error}");
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, NOW).unwrap();
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no database") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else {
+        panic!("there is no database")
+    };
     assert!(error.to_string().contains("`tollgate user add`"), "{error}");
-    Issuer::open(&config, true, 1, NOW).await.expect("both are there now");
+    Issuer::open(&config, true, 1, NOW, shared()).await.expect("both are there now");
 }
 
 #[test]

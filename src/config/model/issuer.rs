@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::TokenForm;
-use crate::base::{Algorithm, Secret};
+use super::{SessionRules, TokenForm, Users};
+use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// Whose behaviour it has where the two differ.
     pub compatibility: Compatibility,
-    /// `sqlite://PATH`: users, sessions, blacklist.
+    /// `sqlite://PATH`: sessions, blacklist, Tollgate's own users.
     pub store: PathBuf,
+    /// Where those live who may log in; default `own`.
+    pub users: Users,
     /// Where the endpoints are.
     pub paths: TokenPaths,
     /// `exp - iat` of an access token; default 5m.
@@ -23,6 +25,8 @@ pub struct Issuer {
     pub rotate_refresh_tokens: bool,
     /// The rotated token is refused from then on; default true, SimpleJWT's false.
     pub blacklist_after_rotation: bool,
+    /// How sessions live and end.
+    pub sessions: SessionRules,
     /// What tokens are signed with; default ES256, SimpleJWT's HS256.
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
@@ -37,6 +41,8 @@ pub struct Issuer {
     pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
+    /// `throttle:` which failed logins are slowed down.
+    pub throttle: Throttle,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
     pub issuer: Option<String>,
     /// `aud` of the tokens: the audiences of the provider with own keys.
@@ -65,6 +71,10 @@ pub struct TokenPaths {
     pub verify: Option<String>,
     /// End a refresh token; default `/api/token/blacklist/`.
     pub blacklist: Option<String>,
+    /// End a session; default `/api/token/logout/`.
+    pub logout: Option<String>,
+    /// End all sessions of a user; default `/api/token/logout/all/`.
+    pub logout_all: Option<String>,
     /// Log in for a sliding token; default off.
     pub sliding_obtain: Option<String>,
     /// Renew a sliding token; default off.
@@ -74,10 +84,22 @@ pub struct TokenPaths {
 impl TokenPaths {
     /// All that are there.
     pub fn all(&self) -> impl Iterator<Item = &str> {
-        let Self { obtain, refresh, verify, blacklist, sliding_obtain, sliding_refresh } = self;
-        let paths = [obtain, refresh, verify, blacklist, sliding_obtain, sliding_refresh];
+        let Self { obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh } =
+            self;
+        let paths = [obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh];
         paths.into_iter().flatten().map(String::as_str)
     }
+}
+
+/// `throttle:` of the issuer: how many failed logins are taken before one has to wait. `None`: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttle {
+    /// With one name from one network; default 10/1m.
+    pub per_account: Option<Rate>,
+    /// From one address, whatever the name; default 30/1m.
+    pub per_address: Option<Rate>,
+    /// With one name, from all networks together that never logged in with it; default 100/10m.
+    pub account_ceiling: Option<Rate>,
 }
 
 /// Where the value of an added claim comes from.
