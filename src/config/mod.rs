@@ -10,6 +10,7 @@
 mod claim_rules;
 mod environment;
 mod file;
+mod hook;
 mod identity;
 mod introspection;
 mod issuer;

@@ -60,6 +60,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         algorithm: Algorithm::ES256,
         signing_key: None,
         verifying_key: None,
+        hook: None,
         update_last_login: true,
         form: TokenForm::usual(),
         key_ring: folder.path().join("keys"),

@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod hook;
 mod issuer;
 mod providers;
 mod routes;
@@ -16,6 +17,7 @@ mod users;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use self::hook::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;

@@ -91,6 +91,24 @@ pub(super) async fn post_form(
     }
 }
 
+/// See [`Client::post_json`].
+pub(super) async fn post_json(
+    client: &Client,
+    url: &Uri,
+    accept: &'static str,
+    document: Bytes,
+) -> Result<Bytes, FetchError> {
+    let mut request = request(url, accept)?;
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Full::new(document);
+    match send(client, url, request).await?.content {
+        Content::New(body) => Ok(body),
+        // Nobody asked for it.
+        Content::Unchanged => Err(FetchError::Status(StatusCode::NOT_MODIFIED)),
+    }
+}
+
 async fn send(client: &Client, url: &Uri, request: Request<Full<Bytes>>) -> Result<Answer, FetchError> {
     let target = Target::of(url)?;
     if !target.tls && !client.options.allow_http {

@@ -174,4 +174,18 @@ impl Client {
         let exchange = exchange::post_form(self, url, accept, authorization, form);
         timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
     }
+
+    /// Posts a JSON document and gets the whole body of the answer.
+    ///
+    /// # Errors
+    /// Everything that is no complete 200.
+    pub async fn post_json(
+        &self,
+        url: &Uri,
+        accept: &'static str,
+        document: Bytes,
+    ) -> Result<Bytes, FetchError> {
+        let exchange = exchange::post_json(self, url, accept, document);
+        timeout(self.options.timeout, exchange).await.unwrap_or(Err(FetchError::Timeout))
+    }
 }
