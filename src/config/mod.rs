@@ -8,6 +8,7 @@
 //! are found at once, each with its line, column, path and what to do about it.
 
 mod claim_rules;
+mod credential;
 mod environment;
 mod file;
 mod hook;
@@ -21,6 +22,7 @@ mod model;
 mod pattern;
 mod places;
 mod providers;
+mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;

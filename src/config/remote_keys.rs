@@ -6,8 +6,10 @@ use http::Uri;
 
 use crate::base::ByteSize;
 
+use super::credential;
 use super::mistake::MistakeKind;
 use super::model::{Fetch, IssuerRule, KeyLocation, Refresh, RemoteKeys};
+use super::proxy;
 use super::value::show_duration;
 use super::walk::{Node, Section};
 
@@ -77,6 +79,9 @@ pub(super) fn read(
             "whoever is on the way could put keys of his own in; `fetch: { allow_http: true }` takes it all the same",
         );
     }
+    if plain && fetch.credential.is_some() {
+        at.warn("the credential is sent in clear text");
+    }
     Some(RemoteKeys { location, refresh: refresh.unwrap_or(DEFAULT_REFRESH), fetch })
 }
 
@@ -112,10 +117,10 @@ fn refresh(section: &Section<'_, '_>) -> Option<Refresh> {
 /// Reads `fetch:` of a provider on another server.
 pub(super) fn fetch_options(section: &Section<'_, '_>) -> Fetch {
     let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
-    fetch.unwrap_or_else(default_fetch)
+    fetch.unwrap_or_else(|| default_fetch(section))
 }
 
-fn default_fetch() -> Fetch {
+fn default_fetch(section: &Section<'_, '_>) -> Fetch {
     Fetch {
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
@@ -123,12 +128,14 @@ fn default_fetch() -> Fetch {
         allow_http: false,
         allow_private_addresses: false,
         ca: None,
-        proxy: None,
+        proxy: proxy::of_environment(section.node().reader()),
+        credential: None,
+        client_certificate: None,
     }
 }
 
 fn fetch(section: &Section<'_, '_>) -> Fetch {
-    let default = default_fetch();
+    let default = default_fetch(section);
     let duration = |name| section.optional(name, |node: &Node<'_>| node.duration(SHORTEST..=MINUTE));
     let allowed = |name| section.optional(name, Node::boolean).unwrap_or(false);
     Fetch {
@@ -140,14 +147,8 @@ fn fetch(section: &Section<'_, '_>) -> Fetch {
         allow_http: allowed("allow_http"),
         allow_private_addresses: allowed("allow_private_addresses"),
         ca: section.optional("ca", |node| node.file_path("the path of a PEM file")),
-        proxy: section.optional("proxy", proxy),
+        proxy: section.optional("proxy", proxy::proxy).unwrap_or(default.proxy),
+        credential: section.optional("credential", credential::credential),
+        client_certificate: section.optional("client_certificate", credential::client_certificate),
     }
-}
-
-fn proxy(node: &Node<'_>) -> Option<Uri> {
-    node.parse("the URL of a proxy such as http://proxy.internal:3128", |text| {
-        let url = web_url(text)?;
-        let bare = url.path() == "/" && url.query().is_none();
-        (url.scheme_str() == Some("http") && bare && url.port_u16().is_some()).then_some(url)
-    })
 }

@@ -47,6 +47,11 @@ impl<'r> Reader<'r> {
         self.folder.join(path)
     }
 
+    /// What a variable of the environment holds, whether or not the file names it.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
     /// What was found, in the order in which it was found.
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Warning>) {
         (self.mistakes.into_inner(), self.warnings.into_inner())

@@ -182,9 +182,23 @@ struct Unvouched<'p> {
     keys_unavailable: bool,
     /// The keys, by their set, that did not make it.
     by_keys: Vec<(&'p Provider, KeySetId, VerifyError)>,
+    /// The keys, by their set, that did, where the rules of their provider do not hold.
+    signed_by: Vec<(KeySetId, Arc<Key>)>,
 }
 
 impl Unvouched<'_> {
+    /// What was found of these keys: providers that share them share the finding, so that a token does not cost a signature
+    /// check for each.
+    fn finding(&self, keys: KeySetId) -> Option<Result<Arc<Key>, VerifyError>> {
+        if let Some((_, key)) = self.signed_by.iter().find(|(set, _)| *set == keys) {
+            return Some(Ok(Arc::clone(key)));
+        }
+        // What one provider does not allow, another may.
+        let of_keys = |error: &VerifyError| !matches!(error, VerifyError::AlgorithmNotAllowed { .. });
+        let refused = self.by_keys.iter().find(|(_, set, error)| *set == keys && of_keys(error));
+        refused.map(|(_, _, error)| Err(error.clone()))
+    }
+
     /// A good signature says more than an absent one; and while some keys are not there, nobody can tell whether the
     /// token is bad.
     fn refusal(self, token: &Token<'_>) -> Refusal {
@@ -216,28 +230,43 @@ fn vouching_provider<'p>(
             continue;
         }
         let keys = provider.keys().id();
-        if worker.tokens.was_refused(text, keys) {
-            worker.cache_lookups.refused_hit();
-            unvouched.by_keys.push((provider, keys, VerifyError::BadSignature));
-            continue;
-        }
-        worker.cache_lookups.miss();
-        let key = match provider.verify(token) {
+        let finding = unvouched.finding(keys).filter(|_| provider.allows(token.algorithm()));
+        let key = match finding.unwrap_or_else(|| check_signature(worker, provider, keys, text, token)) {
             Ok(key) => key,
             Err(error) => {
-                if matches!(error, VerifyError::BadSignature) {
-                    worker.tokens.refuse(text, keys);
-                }
                 unvouched.by_keys.push((provider, keys, error));
                 continue;
             }
         };
+        provider.note_age(token.claims(), now);
         match provider.check(token.typ(), token.claims(), now) {
             Ok(()) => return Ok((provider, key)),
-            Err(error) => unvouched.by_policy = Some(error),
+            Err(error) => {
+                unvouched.by_policy = Some(error);
+                unvouched.signed_by.push((keys, key));
+            }
         }
     }
     Err(unvouched)
+}
+
+fn check_signature(
+    worker: &Worker,
+    provider: &Provider,
+    keys: KeySetId,
+    text: &[u8],
+    token: &Token<'_>,
+) -> Result<Arc<Key>, VerifyError> {
+    if worker.tokens.was_refused(text, keys) {
+        worker.cache_lookups.refused_hit();
+        return Err(VerifyError::BadSignature);
+    }
+    worker.cache_lookups.miss();
+    provider.verify(token).inspect_err(|error| {
+        if matches!(error, VerifyError::BadSignature) {
+            worker.tokens.refuse(text, keys);
+        }
+    })
 }
 
 /// Whether any of the key sets that refused a token is replaced by another, for which the token may wait.

@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 use super::Issuer;
 use super::refused::Refused;
 use crate::config::{self, OnHookError, TokenForm};
-use crate::http::client::{Client, ClientOptions, ClientTlsError, FetchError};
+use crate::http::client::{Client, ClientTlsError, FetchError};
 use crate::jwt::{Limits, ParseError, parse_object};
+use crate::providers::client_options;
 use crate::store::User;
 
 const ACCEPT: &str = "application/json";
@@ -63,26 +64,8 @@ impl Occasion<'_> {
 
 impl Hook {
     pub(super) fn new(hook: &config::ClaimHook, form: &TokenForm) -> Result<Self, ClientTlsError> {
-        let config::Fetch {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        } = hook.fetch.clone();
-        let options = ClientOptions {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        };
         Ok(Self {
-            client: Client::new(options)?,
+            client: Client::new(client_options(&hook.fetch))?,
             url: hook.url.clone(),
             on_error: hook.on_error,
             form: form.clone(),

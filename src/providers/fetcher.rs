@@ -12,17 +12,18 @@ use http::{HeaderValue, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::clock_skew::{MeasuredBy, SkewGauge};
 use super::demand::Brought;
 use super::discovery::{DiscoveryError, keys_url};
 use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
-use super::{KeySourceId, Provider};
-use crate::base::{ShortText, UnixTime};
+use super::{KeySourceId, Provider, clock_skew, file_watch};
+use crate::base::{ProviderName, ShortText, UnixTime};
 use crate::config::{IssuerRule, KeyLocation};
 use crate::http::client::{Content, FetchError};
-use crate::jwt::{JwksError, KeySet, Origin};
+use crate::jwt::{JwksError, KeySet, Origin, SkippedKey};
 use crate::telemetry::Metrics;
 
 /// What media types a key set has; many servers have a third.
@@ -43,8 +44,11 @@ pub struct Fetching {
     pub clock: fn() -> UnixTime,
 }
 
-/// Starts a task for each source on another server. Keys that were kept from an earlier run are in use when it returns.
+/// Starts a task for each source on another server, and others that watch key files and
+/// clocks. Keys that were kept from an earlier run are in use when it returns.
 pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
+    file_watch::start(providers, fetching);
+    clock_skew::start(providers, fetching);
     for source in remote_sources(providers) {
         let mut fetcher = Fetcher::new(source, fetching);
         fetcher.use_kept_keys();
@@ -140,8 +144,7 @@ struct Fetcher {
     told_stale: bool,
     /// It was said that they can't be kept.
     told_unkept: bool,
-    /// It was said that the server's clock differs.
-    told_skew: bool,
+    skew: SkewGauge,
 }
 
 impl Fetcher {
@@ -155,6 +158,7 @@ impl Fetcher {
         let longest = remote.keys.fetch.max_body.0;
         let kept = state_directory
             .map(|state| KeptKeys::new(&state, &remote.name, issuer, &remote.keys.location, longest));
+        let skew = SkewGauge::new(remote.name.clone(), remote.leeway, MeasuredBy::Date, Arc::clone(&metrics));
         let fetcher = Self {
             source,
             metrics,
@@ -166,7 +170,7 @@ impl Fetcher {
             failures: 0,
             told_stale: false,
             told_unkept: false,
-            told_skew: false,
+            skew,
         };
         fetcher.gauge(None);
         fetcher
@@ -235,7 +239,7 @@ impl Fetcher {
                 tracing::warn!(provider = %name, ?age, "the keys of an earlier run are too old");
             }
             Ok(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.source.replace(keys, until);
                 self.gauge(Some(kept.fetched));
                 self.current = Some(kept);
@@ -272,7 +276,7 @@ impl Fetcher {
         let until = good_until(now, refresh.stale_if_error);
         let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
         if let Some((theirs, ours)) = fetched.clocks {
-            self.compare_clocks(theirs, ours);
+            self.skew.set(theirs.0.saturating_sub(ours.0));
         }
         let (keys, text) = fetched.keys.unzip();
         let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
@@ -287,7 +291,7 @@ impl Fetcher {
                 false
             }
             Some(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.etag = fetched.etag;
                 self.source.replace(keys, until)
             }
@@ -303,22 +307,6 @@ impl Fetcher {
         (self.failures, self.told_stale) = (0, false);
         let brought = if brought_new_key { Brought::NewKey } else { Brought::NothingNew };
         (brought, after_success(&refresh, fetched.max_age, chance()))
-    }
-
-    /// A provider whose clock is ahead issues tokens that are not valid yet, one whose clock is behind such as expire too
-    /// soon. The leeway forgives it up to a point, of which this warns before it is reached.
-    fn compare_clocks(&mut self, theirs: UnixTime, ours: UnixTime) {
-        let remote = self.remote();
-        let (name, leeway) = (remote.name.clone(), remote.leeway);
-        let ahead = theirs.0.saturating_sub(ours.0);
-        self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(ahead);
-        let differs = is_skewed(ahead, leeway);
-        if differs && !self.told_skew {
-            tracing::warn!(provider = %name, seconds_ahead = ahead, ?leeway, "the provider's clock differs from ours");
-        } else if !differs && self.told_skew {
-            tracing::info!(provider = %name, seconds_ahead = ahead, "the provider's clock agrees with ours again");
-        }
-        self.told_skew = differs;
     }
 
     /// Leaves the keys as they are. Tells how long to rest.
@@ -340,21 +328,6 @@ impl Fetcher {
         after_failures(&refresh, self.failures, chance())
     }
 
-    /// Once for each set that differs from the one before.
-    fn tell_skipped(&self, set: &KeySet) {
-        if set.skipped() == self.source.keys().skipped() {
-            return;
-        }
-        let name = &self.remote().name;
-        for skipped in set.skipped().iter().take(MOST_TOLD) {
-            let kid = skipped.kid.as_ref().map(ShortText::as_str);
-            tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
-        }
-        if set.skipped().len() > MOST_TOLD {
-            tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
-        }
-    }
-
     fn count(&self, outcome: &str) {
         self.metrics.key_fetches.with_label_values(&[self.remote().name.as_str(), outcome]).inc();
     }
@@ -369,9 +342,18 @@ impl Fetcher {
     }
 }
 
-/// Whether clocks differ by more than half of what is forgiven; but a second or two may be the network's.
-fn is_skewed(ahead: i64, leeway: Duration) -> bool {
-    Duration::from_secs(ahead.unsigned_abs()) > (leeway / 2).max(Duration::from_secs(2))
+/// Tells which keys of a set are not used, once for each set that differs from the one before.
+pub(super) fn tell_skipped(name: &ProviderName, set: &KeySet, before: &[SkippedKey]) {
+    if set.skipped() == before {
+        return;
+    }
+    for skipped in set.skipped().iter().take(MOST_TOLD) {
+        let kid = skipped.kid.as_ref().map(ShortText::as_str);
+        tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
+    }
+    if set.skipped().len() > MOST_TOLD {
+        tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
+    }
 }
 
 /// A key set with at least one key that can be used.
@@ -389,20 +371,4 @@ fn chance() -> f64 {
     // Without randomness they stay in step, and nothing worse.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     f64::from(byte[0]) / 255.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_skew_is_told_before_the_leeway_is_used_up() {
-        let leeway = Duration::from_secs(30);
-        for (ahead, told) in
-            [(0, false), (15, false), (-15, false), (16, true), (-16, true), (i64::MIN, true)]
-        {
-            assert_eq!(is_skewed(ahead, leeway), told, "{ahead}");
-        }
-        assert!(!is_skewed(2, Duration::ZERO) && is_skewed(3, Duration::ZERO));
-    }
 }

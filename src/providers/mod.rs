@@ -1,7 +1,7 @@
 //! Who may issue tokens: each provider's policy and its keys as they are now.
 //!
-//! Keys in files and secrets are read when `gateway.yaml` is taken. Keys that are fetched come later, by a task for each
-//! source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
+//! Keys in files and secrets are read when `gateway.yaml` is taken, and files again when they change. Keys that are fetched
+//! come later, by a task for each source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
 //! the task outlives every failure. A request waits only where its token names a key that is not known, and not for long
 //! ([`Provider::newer_keys`]).
 //!
@@ -10,11 +10,14 @@
 //! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
 
+mod clock_skew;
 mod demand;
 mod discovery;
 mod fetcher;
+mod file_watch;
 mod introspection;
 mod kept_keys;
+mod key_file;
 mod remote;
 mod schedule;
 mod source;
@@ -22,6 +25,7 @@ mod source;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use http::HeaderValue;
@@ -35,8 +39,11 @@ use crate::jwt::{
 
 pub use fetcher::{Fetching, first_fetches, start_fetching};
 pub use introspection::{Asking, Introspection, NoAnswer, Standing};
+pub use remote::client_options;
 pub use source::{KeySource, KeySourceId};
 
+use clock_skew::TokenAges;
+use key_file::KeyFile;
 use remote::Remote;
 
 /// One party whose tokens are taken.
@@ -48,6 +55,8 @@ pub struct Provider {
     issuer_header: Option<HeaderValue>,
     algorithms: AlgorithmSet,
     policy: Policy,
+    leeway: Duration,
+    token_ages: TokenAges,
     /// Empty for good where it introspects.
     keys: Arc<KeySource>,
     introspection: Option<Arc<Introspection>>,
@@ -97,8 +106,8 @@ pub enum KeyProblem {
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
-    /// Whom to trust with the keys can't be read.
-    #[error("fetch.ca: {0}")]
+    /// Whom to trust with the keys, or the gateway's own certificate, can't be read.
+    #[error("fetch: {0}")]
     Trust(#[from] ClientTlsError),
     /// `own: true` without an issuer.
     #[error("there is no issuer whose keys these could be")]
@@ -183,12 +192,25 @@ impl Provider {
         self.policy.check_introspected(claims, now)
     }
 
+    /// Whether its tokens may be signed with this.
+    #[must_use]
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(algorithm)
+    }
+
     /// Checks a token's signature with the provider's keys.
     ///
     /// # Errors
     /// [`VerifyError`] where no key of the provider made it.
     pub fn verify(&self, token: &Token<'_>) -> Result<Arc<Key>, VerifyError> {
         crate::jwt::verify(token, &self.keys(), self.algorithms)
+    }
+
+    /// Notes when a token was issued of which the signature was just found good: it tells of the provider's clock.
+    pub fn note_age(&self, claims: &Claims, now: UnixTime) {
+        if let Some(issued_at) = claims.issued_at() {
+            self.token_ages.note(issued_at, now);
+        }
     }
 
     /// Checks the claims of a token whose signature is good.
@@ -246,6 +268,8 @@ pub fn load(
             },
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
+            leeway: provider.leeway,
+            token_ages: TokenAges::new(),
             keys,
             introspection,
         }));
@@ -280,6 +304,11 @@ fn open(
     provider: &config::Provider,
     own: Option<&Arc<KeySet>>,
 ) -> Result<KeySource, KeyProblem> {
+    if let Some(opened) = KeyFile::open(&provider.keys) {
+        let (file, set) = opened?;
+        fetcher::tell_skipped(&provider.name, &set, &[]);
+        return Ok(KeySource::in_file(id, file, set));
+    }
     match &provider.keys {
         config::KeySource::Remote(keys) => Ok(KeySource::remote(id, Remote::new(provider, keys)?)),
         _ => Ok(KeySource::local(id, local_keys(provider, own)?)),
@@ -287,28 +316,12 @@ fn open(
 }
 
 fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
-    };
     match &provider.keys {
-        config::KeySource::Remote(_) | config::KeySource::Introspection(_) => {
-            Ok(Arc::new(KeySet::new(Vec::new())))
-        }
+        config::KeySource::PemFile(_)
+        | config::KeySource::JwksFile(_)
+        | config::KeySource::Remote(_)
+        | config::KeySource::Introspection(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
-        config::KeySource::PemFile(path) => {
-            let pem = read(path)?;
-            let key = Key::from_pem(&pem).map_err(|source| KeyProblem::Key { path: path.clone(), source })?;
-            Ok(Arc::new(KeySet::new(vec![key])))
-        }
-        config::KeySource::JwksFile(path) => {
-            let set = KeySet::from_jwks(&read(path)?, Origin::Local)
-                .map_err(|source| KeyProblem::Jwks { path: path.clone(), source })?;
-            for skipped in set.skipped() {
-                let kid = skipped.kid.as_ref().map(ShortText::as_str);
-                tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
-            }
-            Ok(Arc::new(set))
-        }
         config::KeySource::Jwks(set) => {
             let set = KeySet::from_jwks(set.expose(), Origin::Local).map_err(KeyProblem::InlineJwks)?;
             for skipped in set.skipped() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::key_file::KeyFile;
 use super::remote::Remote;
 use crate::base::UnixTime;
 use crate::jwt::KeySet;
@@ -22,6 +23,8 @@ pub struct KeySource {
     /// that are not fetched the largest.
     good_until: AtomicI64,
     pub(super) remote: Option<Remote>,
+    /// Where the first keys were in a file, which may change.
+    pub(super) file: Option<KeyFile>,
 }
 
 /// Names a key source within the process.
@@ -31,7 +34,18 @@ pub struct KeySourceId(pub(super) usize);
 impl KeySource {
     /// Keys that do not change.
     pub(super) fn local(id: KeySourceId, keys: Arc<KeySet>) -> Self {
-        Self { id, current: ArcSwap::new(keys), good_until: AtomicI64::new(i64::MAX), remote: None }
+        Self {
+            id,
+            current: ArcSwap::new(keys),
+            good_until: AtomicI64::new(i64::MAX),
+            remote: None,
+            file: None,
+        }
+    }
+
+    /// Keys of a file, which others replace when it changes.
+    pub(super) fn in_file(id: KeySourceId, file: KeyFile, keys: KeySet) -> Self {
+        Self { file: Some(file), ..Self::local(id, Arc::new(keys)) }
     }
 
     /// Keys that are still to come.
@@ -41,6 +55,7 @@ impl KeySource {
             current: ArcSwap::from_pointee(KeySet::new(Vec::new())),
             good_until: AtomicI64::new(i64::MIN),
             remote: Some(remote),
+            file: None,
         }
     }
 
@@ -70,13 +85,13 @@ impl KeySource {
         self.good_until.store(good_until.0, Ordering::Release);
     }
 
-    /// Puts a fetched set in the place of the current one. Keys that stay are the same as before; those that went end
+    /// Puts a newer set in the place of the current one. Keys that stay are the same as before; those that went end
     /// at once, and so do the tokens that they vouched for. Tells whether a key came that was not there.
     ///
-    /// Only the one task that fetches for the source may call it.
-    pub(super) fn replace(&self, fetched: KeySet, good_until: UnixTime) -> bool {
+    /// Only the one task that fetches or reads for the source may call it.
+    pub(super) fn replace(&self, newer: KeySet, good_until: UnixTime) -> bool {
         let old = self.current.load_full();
-        let new = Arc::new(fetched.keeping(&old));
+        let new = Arc::new(newer.keeping(&old));
         let brought = new.keys().iter().any(|key| !old.contains(key));
         let lost = old.keys().iter().any(|key| !new.contains(key));
         if brought || lost || new.skipped() != old.skipped() {

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 12] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -42,8 +42,18 @@ issuer: { algorithm: HS256, signing_key: '${LONG}' }",
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     (
+        "guarded keys",
+        "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, fetch: { credential: { basic: { username: a, password: '${LONG}' } }, client_certificate: { certificate: a, key: b } }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
+    (
         "introspection",
         "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}' }, fetch: {}, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
+    (
+        "stale",
+        "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}', on_error: stale }, audiences: [a] } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
@@ -53,6 +63,7 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
 issuer: { compatibility: simplejwt, signing_key: '${LONG}' }
 routes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
     ),
+    ("hook", "issuer: { hook: { url: 'https://a/' } }"),
     (
         "user check",
         "providers: { OWN: { issuer: a, keys: { own: true } } }

@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod fetch;
 mod hook;
 mod issuer;
 mod providers;
@@ -17,6 +18,7 @@ mod users;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use self::fetch::*;
 pub use self::hook::*;
 pub use self::issuer::*;
 pub use self::providers::*;

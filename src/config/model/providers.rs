@@ -7,6 +7,9 @@ use http::Uri;
 
 use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
 use crate::config::token_typ::TokenTyp;
+
+use super::fetch::{Credential, EgressProxy, OwnCertificate};
+
 /// One of `providers:`: a party whose tokens are taken.
 #[derive(Debug, Clone)]
 pub struct Provider {
@@ -159,8 +162,20 @@ pub struct Introspection {
     pub max_concurrent: u32,
     /// How many questions may be asked in a second; default 200.
     pub max_per_second: u32,
+    /// `on_error:` with `stale_if_error:`.
+    pub on_error: OnIntrospectionError,
     /// How it is asked.
     pub fetch: Fetch,
+}
+
+/// What becomes of a token while nobody says what it is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnIntrospectionError {
+    /// `refuse`, the default: it is answered 503.
+    Refuse,
+    /// `stale`: the last answer about it counts for so long after it came, but never beyond its `exp`; default 10m, or `cache`
+    /// where that is longer.
+    Stale(Duration),
 }
 
 /// `refresh:` of a provider: when its keys are fetched again.
@@ -189,6 +204,10 @@ pub struct Fetch {
     pub allow_private_addresses: bool,
     /// The only authorities to trust; `None`: those of the system.
     pub ca: Option<PathBuf>,
-    /// An `http://` proxy with host and port, through which the server is reached.
-    pub proxy: Option<Uri>,
+    /// Through which proxy the server is reached.
+    pub proxy: EgressProxy,
+    /// What the server wants to see; shown to the server that the file names, and not to one that a document names.
+    pub credential: Option<Credential>,
+    /// The gateway's own certificate, shown to the same servers.
+    pub client_certificate: Option<OwnCertificate>,
 }
