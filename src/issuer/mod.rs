@@ -10,6 +10,7 @@ mod body;
 mod endpoint;
 mod fields;
 mod fingerprint;
+mod hook;
 mod keys;
 mod logout;
 mod media_type;
@@ -38,6 +39,7 @@ use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
+use self::hook::Hook;
 use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
@@ -47,6 +49,7 @@ use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
 use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
+use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::revocations::Revocations;
 use crate::store::{
@@ -78,6 +81,7 @@ pub struct Issuer {
     longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
+    hook: Option<Hook>,
     policy: Policy,
     sliding_policy: Policy,
     users: Box<dyn Users>,
@@ -124,6 +128,9 @@ pub enum OpenError {
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
+    /// Whom to trust with `issuer.hook`.
+    #[error("issuer.hook.fetch.ca: {0}")]
+    Hook(#[from] ClientTlsError),
     /// No memory or no randomness.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -158,6 +165,7 @@ impl Issuer {
             name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
+            hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
             policy: presented::policy(config, "refresh"),
             sliding_policy: presented::policy(config, "sliding"),
             update_last_login: config.update_last_login,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SessionRules, TokenForm, Users};
+use super::{ClaimHook, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -41,6 +41,8 @@ pub struct Issuer {
     pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
+    /// `hook:` who knows more claims.
+    pub hook: Option<ClaimHook>,
     /// `throttle:` which failed logins are slowed down.
     pub throttle: Throttle,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
@@ -113,6 +115,11 @@ pub enum ClaimSource {
     Email,
     /// `{ from: roles }`: names joined by blanks, as a scope is written.
     Roles,
+    /// `{ from: groups }`: names of roles as a list.
+    Groups,
+    /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
+    /// is known.
+    Column(String),
     /// `{ value: … }`: this text.
     Constant(String),
 }

@@ -5,6 +5,7 @@
 //! limits are within range.
 
 mod fetch;
+mod hook;
 mod issuer;
 mod providers;
 mod routes;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use self::fetch::*;
+pub use self::hook::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
