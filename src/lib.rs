@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod import;
 pub mod issuer;
 pub mod jwt;
 pub mod providers;
