@@ -13,6 +13,7 @@ pub mod import;
 pub mod issuer;
 pub mod jwt;
 pub mod providers;
+pub mod revocations;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -18,6 +18,7 @@ const ROWS: &[(&str, u8)] = &[
     ("jwt", 3),
     ("store", 4),
     ("providers", 5),
+    ("revocations", 5),
     ("upstream", 5),
     ("issuer", 6),
     ("gateway", 7),

@@ -100,6 +100,8 @@ reasons! {
     MissingIdentity = "missing_identity",
     /// The provider's keys are not known at present.
     KeysUnavailable = "keys_unavailable",
+    /// Which tokens were revoked is not known yet, since the database did not answer after the start.
+    RevocationsUnavailable = "revocations_unavailable",
     /// The provider that would know the token does not answer, or not what it should.
     IntrospectionUnavailable = "introspection_unavailable",
     /// The provider is being asked about as many tokens as the file allows.

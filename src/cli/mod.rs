@@ -4,9 +4,11 @@ mod check;
 mod import;
 mod key;
 mod password;
+mod revoke;
 mod run;
 mod token;
 mod user;
+mod user_sessions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

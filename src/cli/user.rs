@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
+use super::user_sessions::{self, Whom};
 use super::{Failure, issuer, password, read, runtime};
 use crate::config::Issuer;
 use crate::issuer::check_credential;
@@ -14,7 +15,7 @@ use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreErro
 /// As long as Django's column.
 const LONGEST_NAME: usize = 150;
 
-/// Add users of the gateway's own and set their passwords.
+/// Add users of the gateway's own, set their passwords, and end sessions.
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
     /// Add a user. The password is asked for twice.
@@ -31,6 +32,24 @@ pub(super) enum User {
         /// Take the password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// List a user's sessions, the oldest first.
+    #[command(after_help = "Example:\n  tollgate user sessions ada")]
+    Sessions(Whom),
+    /// End a user's sessions and access tokens. A gateway that runs hears of it within a second.
+    #[command(after_help = "Examples:\n  tollgate user logout ada\n  tollgate user logout --id 42")]
+    Logout(Whom),
+    /// Keep a user out, and end its sessions and access tokens. A gateway that runs hears of it within a second.
+    #[command(after_help = "Example:\n  tollgate user disable ada")]
+    Disable {
+        /// Who.
+        name: String,
+    },
+    /// Let a user in again who was kept out. What was ended stays so.
+    #[command(after_help = "Example:\n  tollgate user enable ada")]
+    Enable {
+        /// Who.
+        name: String,
     },
 }
 
@@ -58,6 +77,10 @@ impl User {
             Self::Passwd { name, password_stdin } => {
                 runtime()?.block_on(passwd(issuer, &name, password_stdin))
             }
+            Self::Sessions(whom) => runtime()?.block_on(user_sessions::list(issuer, &whom)),
+            Self::Logout(whom) => runtime()?.block_on(user_sessions::logout(issuer, &whom)),
+            Self::Disable { name } => runtime()?.block_on(user_sessions::set_active(issuer, &name, false)),
+            Self::Enable { name } => runtime()?.block_on(user_sessions::set_active(issuer, &name, true)),
         }
     }
 }
@@ -73,7 +96,7 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
         return Err(taken(&user.name));
     }
     let password = password::read(user.password_stdin)?;
-    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
     let new = NewUser { username: user.name, email: user.email, password: hash, roles: user.roles.join(" ") };
     let id = store.add_user(&new, clock::now()).await.map_err(|error| match error {
         StoreError::Conflict => taken(&new.username),
@@ -91,7 +114,7 @@ async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Fai
         return Err(unknown());
     }
     let password = password::read(from_stdin)?;
-    let hash = passwords().await?.hash(password).await.map_err(|error| Failure::of(&error))?;
+    let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
     if !store.set_password(name, &hash).await.map_err(|error| Failure::of(&error))? {
         return Err(unknown());
     }
@@ -103,8 +126,8 @@ async fn open(issuer: &Issuer, missing: Missing) -> Result<Sqlite, Failure> {
     Sqlite::open(&issuer.store, missing).await.map_err(|error| Failure::of(&error))
 }
 
-async fn passwords() -> Result<Passwords, Failure> {
-    Passwords::new(Handle::current(), 1).await.map_err(|error| Failure::of(&error))
+fn passwords() -> Passwords {
+    Passwords::new(Handle::current(), 1)
 }
 
 fn taken(name: &str) -> Failure {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::issuer;
 use super::mistake::MistakeKind;
-use super::model::{Admin, Config, Issuer, Observability, Provider, TokenRules};
+use super::model::{Admin, Config, Issuer, Observability, Provider, RevocationRules, TokenRules};
 use super::providers::{self, OwnTokens, Providers};
 use super::routes;
 use super::server::{self, Addresses};
+use super::sessions;
 use super::upstreams::{self, Upstreams};
 use super::walk::{Node, Section};
 
@@ -32,6 +33,10 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             .optional("state", |node| node.section(state))
             .unwrap_or_else(|| root.reader().beside("data"));
         let (issuer, providers) = issuer_and_providers(section, &state_directory);
+        let revocations = match section.key("revocations") {
+            Some(node) => node.section(sessions::read_revocations),
+            None => Some(RevocationRules::default()),
+        };
         let mut upstreams = match section.key("upstreams") {
             Some(node) => upstreams::read(&node),
             None => Some(Upstreams::default()),
@@ -60,6 +65,7 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             admin: admin?,
             providers: providers?.all()?,
             issuer: issuer?,
+            revocations: revocations?,
             upstreams: upstreams?,
             routes: read_routes?,
             state_directory,

@@ -7,14 +7,15 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths,
+    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths, Users,
 };
+use super::sessions;
 use super::throttle;
+use super::users;
 use super::walk::{Node, Section};
-use super::written::Value;
 
 /// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
-const LIFETIME: std::ops::RangeInclusive<Duration> =
+pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
@@ -55,7 +56,6 @@ impl Unnamed {
 /// Reads `issuer:`.
 pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
     node.section(|section| {
-        section.not_available(&["on_reuse", "reuse_grace"]);
         let compatibility = section
             .optional("compatibility", |node| {
                 node.choice(&[("tollgate", Compatibility::Tollgate), ("simplejwt", Compatibility::SimpleJwt)])
@@ -63,7 +63,10 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
         let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
-        section.optional("users", users);
+        let users = match section.key("users") {
+            Some(node) => users::read(&node),
+            None => Some(Users::Own),
+        };
         let paths = paths(section);
         let lifetime = |name, default| {
             section.optional(name, |node| node.duration(LIFETIME)).unwrap_or(Duration::from_secs(default))
@@ -71,6 +74,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         let access_token_lifetime = lifetime("access_token_lifetime", 300);
         let refresh_token_lifetime = lifetime("refresh_token_lifetime", 86_400);
         let rotation = rotation(section, safer);
+        let sessions = sessions::read(section, compatibility);
         let default_algorithm = if safer { Algorithm::ES256 } else { Algorithm::HS256 };
         let algorithm = section.optional("algorithm", Node::algorithm).unwrap_or(default_algorithm);
         let signing_key = signing_key(section, algorithm);
@@ -84,11 +88,13 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         Some(Unnamed(Issuer {
             compatibility,
             store,
+            users: users?,
             paths: paths?,
             access_token_lifetime,
             refresh_token_lifetime,
             rotate_refresh_tokens: rotation.rotate,
             blacklist_after_rotation: rotation.blacklist,
+            sessions,
             algorithm,
             signing_key: signing_key?,
             key_ring: key_ring.unwrap_or_else(|| state_directory.join("keys")),
@@ -120,19 +126,14 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
     }
 }
 
-fn users(node: &Node<'_>) -> Option<()> {
-    match node.value() {
-        Value::Map(_) => node.refuse_with(MistakeKind::NotAvailable, "use `users: own`"),
-        _ => node.choice(&[("own", ())]),
-    }
-}
-
 fn paths(section: &Section<'_, '_>) -> Option<TokenPaths> {
     let defaults = || TokenPaths {
         obtain: "/api/token/".to_owned(),
         refresh: "/api/token/refresh/".to_owned(),
         verify: "/api/token/verify/".to_owned(),
         blacklist: "/api/token/blacklist/".to_owned(),
+        logout: "/api/token/logout/".to_owned(),
+        logout_all: "/api/token/logout/all/".to_owned(),
     };
     let Some(node) = section.key("paths") else {
         return Some(defaults());
@@ -156,12 +157,21 @@ fn paths(section: &Section<'_, '_>) -> Option<TokenPaths> {
                 Some(default)
             }
         };
-        let TokenPaths { obtain, refresh, verify, blacklist } = defaults();
+        let TokenPaths { obtain, refresh, verify, blacklist, logout, logout_all } = defaults();
         let obtain = path("obtain", obtain);
         let refresh = path("refresh", refresh);
         let verify = path("verify", verify);
         let blacklist = path("blacklist", blacklist);
-        Some(TokenPaths { obtain: obtain?, refresh: refresh?, verify: verify?, blacklist: blacklist? })
+        let logout = path("logout", logout);
+        let logout_all = path("logout_all", logout_all);
+        Some(TokenPaths {
+            obtain: obtain?,
+            refresh: refresh?,
+            verify: verify?,
+            blacklist: blacklist?,
+            logout: logout?,
+            logout_all: logout_all?,
+        })
     })
 }
 

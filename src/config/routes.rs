@@ -134,13 +134,14 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
             Some(node) => token_from::read(&node),
             None => Some(token_from::default()),
         };
+        let expires_in_header = section.optional("expires_in_header", Node::boolean).unwrap_or(false);
         let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
         let providers = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
             refuse_repeated(node, &indices);
             Some(indices)
         });
-        Some(RouteAuth::Required { providers: providers?, mode, token_from: token_from? })
+        Some(RouteAuth::Required { providers: providers?, mode, token_from: token_from?, expires_in_header })
     })
 }
 
@@ -259,7 +260,9 @@ fn overlap(some: &[Method], others: &[Method]) -> bool {
 /// Refuses routes for paths at which the issuer answers: no request would take them.
 pub(super) fn refuse_issuer_paths(routes: &[Route], nodes: &[Node<'_>], issuer: &Issuer) {
     let paths = &issuer.paths;
-    let taken = [&paths.obtain, &paths.refresh, &paths.verify, &paths.blacklist].map(String::as_str);
+    let taken =
+        [&paths.obtain, &paths.refresh, &paths.verify, &paths.blacklist, &paths.logout, &paths.logout_all]
+            .map(String::as_str);
     for (route, node) in routes.iter().zip(nodes) {
         if let PathPattern::Exact(path) = &route.path
             && (taken.contains(&path.as_str()) || path == JWKS_PATH)

@@ -11,6 +11,7 @@ use http::request;
 
 use super::credentials::Presented;
 use super::introspect::{introspect, to_ask};
+use super::revoked::{refuse_revoked, refuse_unloaded};
 use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
 use super::worker::Worker;
@@ -54,7 +55,9 @@ pub(super) async fn authenticate(
     head: &request::Parts,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required { providers, mode, credentials } = &route.auth else { return Ok(Caller::Anonymous) };
+    let Auth::Required { providers, mode, credentials, .. } = &route.auth else {
+        return Ok(Caller::Anonymous);
+    };
     let outcome = match credentials.presented(head) {
         Presented::Nothing => {
             if *mode == AuthMode::Enforce {
@@ -74,6 +77,18 @@ pub(super) async fn authenticate(
 }
 
 async fn principal(
+    worker: &Worker,
+    providers: &Providers,
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
+    refuse_unloaded(worker)?;
+    let principal = known_or_verified(worker, providers, text, now).await?;
+    refuse_revoked(worker, &principal.token, now)?;
+    Ok(principal)
+}
+
+async fn known_or_verified(
     worker: &Worker,
     providers: &Providers,
     text: &[u8],
@@ -146,6 +161,7 @@ async fn verify(
         typ: token.typ().map(Into::into),
         key: Some(key),
         source: provider.key_source(),
+        names: worker.snapshot.revocations.names(token.claims(), token.signing_input()),
         claims: token.into_claims(),
     };
     Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })

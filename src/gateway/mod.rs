@@ -14,12 +14,14 @@ mod authorize;
 mod builtin;
 mod credentials;
 mod echo;
+mod expiry;
 mod forward;
 mod identify;
 mod inbound;
 mod introspect;
 mod journey;
 mod request_id;
+mod revoked;
 mod router;
 mod snapshot;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use worker::Worker;
 use answer::Source;
 use authenticate::{Caller, authenticate};
 use authorize::authorize;
+use expiry::tell_expiry;
 use forward::{failure_answer, forward, identify};
 use inbound::{CleanRequest, clean};
 use journey::Journey;
@@ -124,7 +127,9 @@ async fn trip(
     }
     let permit = authorize(route, caller)?;
     let outbound = identify(worker, client, journey, route, request, &permit)?;
-    forward(worker, journey, route, outbound).await
+    let mut answer = forward(worker, journey, route, outbound).await?;
+    tell_expiry(route, &permit, now, answer.headers_mut());
+    Ok(answer)
 }
 
 /// The one route of a request. There is no default that lets through.

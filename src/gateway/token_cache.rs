@@ -7,7 +7,7 @@
 //! Tokens with a bad signature are remembered apart, in a few places, under the key set that refused them: a client
 //! that repeats a bad token must not cost a signature check each time, and a new key must get its chance.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::identify::PreparedHeaders;
 use crate::base::ByteSize;
 use crate::jwt::{Claims, Key, KeySetId};
 use crate::providers::KeySourceId;
+use crate::revocations::{Epoch, TokenNames};
 
 /// Places in a worker's own table; each token has one.
 const WORKER_PLACES: usize = 1024;
@@ -39,6 +40,8 @@ pub struct VerifiedToken {
     pub key: Option<Arc<Key>>,
     /// Where that key came from.
     pub source: KeySourceId,
+    /// What it can be revoked by.
+    pub names: TokenNames,
 }
 
 impl VerifiedToken {
@@ -75,12 +78,14 @@ impl SharedTokens {
 pub struct KnownToken {
     /// The token.
     pub token: Arc<VerifiedToken>,
+    /// The state of the index in which it was last found not to be revoked.
+    pub(super) cleared_at: Cell<Epoch>,
     pub(super) prepared: RefCell<Vec<PreparedHeaders>>,
 }
 
 impl KnownToken {
     fn new(token: Arc<VerifiedToken>) -> Rc<Self> {
-        Rc::new(Self { token, prepared: RefCell::default() })
+        Rc::new(Self { token, cleared_at: Cell::new(Epoch::NEVER), prepared: RefCell::default() })
     }
 
     /// A token that is good for this request, and no longer.
@@ -200,6 +205,7 @@ mod tests {
     use crate::base::{Algorithm, Secret};
     use crate::jwt::{HeaderForm, KeySet, Limits, SigningKey, parse};
     use crate::providers;
+    use crate::revocations::Revocations;
     use serde_json::json;
 
     struct Tokens {
@@ -226,8 +232,9 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let claims = serde_json::Map::from_iter([("sub".to_owned(), json!(subject))]);
             let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
-            let text = text.into_bytes().into();
-            VerifiedToken { text, typ: None, claims, key: Some(Arc::clone(&self.key)), source: self.source }
+            let names = Revocations::new(true).names(&claims, b"");
+            let (text, key) = (text.into_bytes().into(), Some(Arc::clone(&self.key)));
+            VerifiedToken { text, typ: None, claims, key, source: self.source, names }
         }
     }
 

@@ -56,6 +56,8 @@ pub enum Refusal {
     },
     /// The provider's keys are not known at present: nobody can tell whether the token is good.
     KeysUnavailable,
+    /// Which tokens were revoked is not known yet.
+    RevocationsUnavailable,
     /// The provider that would know the token does not say.
     IntrospectionUnavailable,
     /// The provider is being asked about as many tokens as the file allows.
@@ -92,6 +94,7 @@ impl Refusal {
             Self::NoToken | Self::InvalidToken { .. } => StatusCode::UNAUTHORIZED,
             Self::MissingIdentity { .. } => StatusCode::FORBIDDEN,
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::LoginBusy
@@ -117,6 +120,7 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => *reason,
             Self::MissingIdentity { .. } => ReasonCode::MissingIdentity,
             Self::KeysUnavailable => ReasonCode::KeysUnavailable,
+            Self::RevocationsUnavailable => ReasonCode::RevocationsUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
             Self::LoginBusy => ReasonCode::LoginBusy,
@@ -143,6 +147,7 @@ impl Refusal {
             Self::InvalidToken { .. } => "invalid_token",
             Self::MissingIdentity { .. } => "insufficient_identity",
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::LoginBusy
@@ -167,9 +172,10 @@ impl Refusal {
             Self::AmbiguousCredentials => "More than one set of credentials was sent.",
             Self::InvalidToken { .. } => "The access token is not valid.",
             Self::MissingIdentity { .. } => "The access token does not identify the caller well enough.",
-            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::IntrospectionBusy => {
-                "The token can't be verified at present."
-            }
+            Self::KeysUnavailable
+            | Self::RevocationsUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy => "The token can't be verified at present.",
             Self::LoginBusy => "Too many logins at once.",
             Self::StoreUnavailable => "The token service is temporarily unavailable.",
             Self::Internal => "Internal error.",
@@ -195,6 +201,7 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::LoginBusy
@@ -221,6 +228,7 @@ impl Refusal {
             | Self::NoToken
             | Self::AmbiguousCredentials
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::LoginBusy
@@ -245,6 +253,7 @@ impl Refusal {
             | Self::InvalidToken { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
             | Self::LoginBusy
@@ -313,6 +322,7 @@ mod tests {
             Refusal::invalid_token(ReasonCode::Expired),
             Refusal::MissingIdentity { header: "x-user-id".into() },
             Refusal::KeysUnavailable,
+            Refusal::RevocationsUnavailable,
             Refusal::IntrospectionUnavailable,
             Refusal::IntrospectionBusy,
             Refusal::LoginBusy,

@@ -34,6 +34,8 @@ pub enum Outcome {
     Verified,
     /// A refresh token was ended.
     Blacklisted,
+    /// A session was ended, or all of a user.
+    LoggedOut,
     /// The endpoint described itself, or pointed to its right path.
     Described,
     /// The request could not be understood.
@@ -56,11 +58,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Issued,
         Self::Refreshed,
         Self::Verified,
         Self::Blacklisted,
+        Self::LoggedOut,
         Self::Described,
         Self::InvalidRequest,
         Self::RefusedCredentials,
@@ -80,6 +83,7 @@ impl Outcome {
             Self::Refreshed => "refreshed",
             Self::Verified => "verified",
             Self::Blacklisted => "blacklisted",
+            Self::LoggedOut => "logged_out",
             Self::Described => "described",
             Self::InvalidRequest => "invalid_request",
             Self::RefusedCredentials => "refused_credentials",

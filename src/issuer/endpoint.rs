@@ -24,6 +24,10 @@ pub enum Action {
     Verify,
     /// End a refresh token.
     Blacklist,
+    /// End a session and its access tokens.
+    Logout,
+    /// End all sessions of a user.
+    LogoutAll,
 }
 
 impl Endpoint {
@@ -55,7 +59,8 @@ impl Endpoint {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
+    pub const ALL: [Self; 6] =
+        [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist, Self::Logout, Self::LogoutAll];
 
     /// Its name for log and metric.
     #[must_use]
@@ -65,6 +70,8 @@ impl Action {
             Self::Refresh => "refresh",
             Self::Verify => "verify",
             Self::Blacklist => "blacklist",
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
         }
     }
 
@@ -76,6 +83,8 @@ impl Action {
             Self::Refresh => &paths.refresh,
             Self::Verify => &paths.verify,
             Self::Blacklist => &paths.blacklist,
+            Self::Logout => &paths.logout,
+            Self::LogoutAll => &paths.logout_all,
         }
     }
 
@@ -91,6 +100,14 @@ impl Action {
                 "Takes a token and tells whether it is valid. It says nothing about what the token is fit for.",
             ),
             Self::Blacklist => ("Token Blacklist", "Takes a refresh token, which is refused from then on."),
+            Self::Logout => (
+                "Logout",
+                "Takes a refresh token, or the access token as bearer, and ends the session with all its tokens.",
+            ),
+            Self::LogoutAll => (
+                "Logout Everywhere",
+                "Takes a refresh token, or the access token as bearer, and ends all sessions of its user.",
+            ),
         };
         let fields: Map<_, _> = self.fields().iter().map(Field::metadata).collect();
         json!({
@@ -112,7 +129,7 @@ impl Action {
                 const { &[input("refresh", "Refresh"), Field { name: "access", label: "Access", read_only: true }] }
             }
             Self::Verify => const { &[input("token", "Token")] },
-            Self::Blacklist => const { &[input("refresh", "Refresh")] },
+            Self::Blacklist | Self::Logout | Self::LogoutAll => const { &[input("refresh", "Refresh")] },
         }
     }
 }
@@ -146,6 +163,8 @@ mod tests {
             refresh: "/api/token/refresh/".to_owned(),
             verify: "/verify".to_owned(),
             blacklist: "/".to_owned(),
+            logout: "/logout/".to_owned(),
+            logout_all: "/logout/all/".to_owned(),
         }
     }
 

@@ -22,6 +22,23 @@ pub(super) struct Mint {
     audience: Option<Value>,
 }
 
+/// What an access token does not take over from the refresh token beside it.
+pub(super) struct Stamp {
+    /// Its own `jti`.
+    pub(super) jti: String,
+    /// Its `iat`; it lives for the configured time from then on.
+    pub(super) issued_at: UnixTime,
+    /// When its session ends, if that is sooner.
+    pub(super) end: Option<UnixTime>,
+}
+
+/// An access token.
+pub(super) struct NewAccess {
+    pub(super) text: String,
+    pub(super) jti: String,
+    pub(super) expires_at: UnixTime,
+}
+
 /// A refresh token: its text, and what the store keeps of it.
 pub(super) struct NewRefresh {
     pub(super) text: String,
@@ -79,17 +96,26 @@ impl Mint {
         claims
     }
 
+    /// No token lives longer.
+    pub(super) fn longest_lifetime(&self) -> Duration {
+        self.access_lifetime.max(self.refresh_lifetime)
+    }
+
     /// The access token that goes with the claims of a refresh token: all others are copied.
     pub(super) fn access(
         &self,
         keys: &Keys,
         refresh: &Map<String, Value>,
-        now: UnixTime,
-    ) -> Result<String, SigningError> {
-        self.access_for(keys, refresh, None, now)
+        stamp: Stamp,
+    ) -> Result<NewAccess, SigningError> {
+        let Stamp { jti, issued_at, end } = stamp;
+        let expires_at = issued_at.plus(self.access_lifetime);
+        let expires_at = end.map_or(expires_at, |end| end.min(expires_at));
+        let text = self.sign(keys, access_claims(refresh, &jti, issued_at, expires_at))?;
+        Ok(NewAccess { text, jti, expires_at })
     }
 
-    /// As [`Self::access`], with a lifetime of its own.
+    /// An access token of no session, with a lifetime of its own.
     pub(super) fn access_for(
         &self,
         keys: &Keys,
@@ -97,15 +123,8 @@ impl Mint {
         lifetime: Option<Duration>,
         now: UnixTime,
     ) -> Result<String, SigningError> {
-        let mut claims = Map::new();
-        claims.insert("token_type".to_owned(), json!("access"));
-        claims.insert("exp".to_owned(), json!(now.plus(lifetime.unwrap_or(self.access_lifetime)).0));
-        claims.insert("iat".to_owned(), json!(now.0));
-        claims.insert("jti".to_owned(), json!(new_id()));
-        for (name, value) in refresh {
-            claims.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-        self.sign(keys, claims)
+        let expires_at = now.plus(lifetime.unwrap_or(self.access_lifetime));
+        self.sign(keys, access_claims(refresh, &new_id(), now, expires_at))
     }
 
     /// Signs a refresh token whose claims came from [`Self::refresh_claims`] or [`Self::renewed`].
@@ -117,7 +136,7 @@ impl Mint {
         let jti = claims.get("jti").and_then(Value::as_str).unwrap_or_default().to_owned();
         let expires_at = UnixTime(claims.get("exp").and_then(Value::as_i64).unwrap_or_default());
         let text = self.sign(keys, claims)?;
-        let record = RefreshToken { jti, hash: hash(&text), expires_at };
+        let record = RefreshToken { jti, hash: hash(&text), expires_at, claims: None };
         Ok(NewRefresh { text, record })
     }
 
@@ -136,10 +155,38 @@ impl Mint {
     }
 }
 
-/// SHA-256 of a token's text, by which the store knows it again.
+/// Lets a refresh token end with its session, where that has an end.
+pub(super) fn cap(claims: &mut Map<String, Value>, end: Option<UnixTime>) {
+    if let (Some(end), Some(exp)) = (end, claims.get_mut("exp"))
+        && exp.as_i64().is_none_or(|exp| exp > end.0)
+    {
+        *exp = json!(end.0);
+    }
+}
+
+fn access_claims(
+    refresh: &Map<String, Value>,
+    jti: &str,
+    issued_at: UnixTime,
+    expires_at: UnixTime,
+) -> Map<String, Value> {
+    let mut claims = Map::new();
+    claims.insert("token_type".to_owned(), json!("access"));
+    claims.insert("exp".to_owned(), json!(expires_at.0));
+    claims.insert("iat".to_owned(), json!(issued_at.0));
+    claims.insert("jti".to_owned(), json!(jti));
+    for (name, value) in refresh {
+        claims.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    claims
+}
+
+/// SHA-256 of a token's payload, by which the store knows it again: a token that is signed once more, also by a newer
+/// key, says the same.
 pub(super) fn hash(token: &str) -> [u8; 32] {
+    let payload = token.split('.').nth(1).unwrap_or(token);
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    hash.copy_from_slice(digest::digest(&digest::SHA256, payload.as_bytes()).as_ref());
     hash
 }
 

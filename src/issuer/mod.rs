@@ -1,6 +1,6 @@
 //! The token endpoints: log in, refresh, verify, log out, on the wire of djangorestframework-simplejwt.
 //!
-//! A request goes through [`Issuer::answer`]: media types → method → body → one of the four `actions`. What it
+//! A request goes through [`Issuer::answer`]: media types → method → body → one of the actions. What it
 //! gets instead of tokens is a value of one enum, `refused::Refused`. Everything here runs on the control plane:
 //! it waits for a database and hashes passwords.
 
@@ -10,40 +10,54 @@ mod body;
 mod endpoint;
 mod fields;
 mod keys;
+mod logout;
 mod media_type;
 mod mint;
 mod presented;
 mod refused;
+mod rotation;
+mod session_event;
+mod successor;
 mod throttle;
 mod token_press;
+mod upkeep;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
 use self::keys::Keys;
+use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
+use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, TokenPaths};
+use crate::config::{self, Compatibility, SessionRules, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
+use crate::revocations::Revocations;
 use crate::store::{
-    self, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
+    self, Ending, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite,
+    Users,
 };
+use crate::telemetry::Metrics;
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
+pub use session_event::SessionEvent;
 pub use token_press::TokenPress;
+pub use upkeep::{ShuttingOut, shut_out};
 
 /// The built-in issuer: one for the process, behind an `Arc`.
 pub struct Issuer {
@@ -51,6 +65,10 @@ pub struct Issuer {
     paths: TokenPaths,
     rotate: bool,
     blacklist_after_rotation: bool,
+    rules: SessionRules,
+    /// `iss` of its tokens.
+    name: Option<String>,
+    leeway: Duration,
     keys: Keys,
     mint: Mint,
     policy: Policy,
@@ -59,6 +77,18 @@ pub struct Issuer {
     passwords: Arc<Passwords>,
     throttle: Throttle,
     sessions: Arc<dyn Sessions>,
+    successors: OnceCell<Successors>,
+    revocations: Arc<Revocations>,
+    metrics: Arc<Metrics>,
+}
+
+/// What the issuer shares with the rest of the process.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where the end of a session is made known.
+    pub revocations: Arc<Revocations>,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Issuer {
@@ -99,16 +129,20 @@ impl Issuer {
         make_missing: bool,
         cores: usize,
         now: UnixTime,
+        shared: Shared,
     ) -> Result<Self, OpenError> {
         let missing = if make_missing { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
-        let store = Arc::new(Sqlite::open(&config.store, missing).await?);
-        let passwords = Arc::new(Passwords::new(Handle::current(), cores).await?);
+        let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
+        let passwords = Arc::new(Passwords::new(Handle::current(), cores));
         Ok(Self {
             compatibility: config.compatibility,
             paths: config.paths.clone(),
             rotate: config.rotate_refresh_tokens,
             blacklist_after_rotation: config.blacklist_after_rotation,
+            rules: config.sessions.clone(),
+            name: config.issuer.clone(),
+            leeway: config.leeway,
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),
@@ -117,6 +151,9 @@ impl Issuer {
             passwords,
             throttle: Throttle::new(&config.throttle),
             sessions: store,
+            successors: OnceCell::new(),
+            revocations: shared.revocations,
+            metrics: shared.metrics,
         })
     }
 
@@ -172,6 +209,8 @@ impl Issuer {
             Action::Refresh => self.refresh(&body, now).await,
             Action::Verify => self.verify(&body, now).await,
             Action::Blacklist => self.blacklist(&body, now).await,
+            Action::Logout => self.logout(request.headers(), &body, Extent::Session, now).await,
+            Action::LogoutAll => self.logout(request.headers(), &body, Extent::User, now).await,
         }
     }
 
@@ -194,6 +233,23 @@ impl Issuer {
     #[must_use]
     pub fn key_set(&self) -> Arc<KeySet> {
         Arc::clone(&self.keys.set)
+    }
+
+    /// Which tokens are void before their time.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The database of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+
+    /// What the revocations of a session that ends now say.
+    fn ending(&self, now: UnixTime) -> Ending<'_> {
+        Ending { issuer: self.name.as_deref(), leeway: self.leeway, now }
     }
 
     /// The gateway's own users.

@@ -10,17 +10,20 @@ use super::refused::{Refused, TokenFault};
 use crate::base::{AlgorithmSet, ProviderName, UnixTime};
 use crate::config::{self, Audiences, IssuerRule, KeySource, Provider, TokenRules};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
-use crate::store::{OldToken, RefreshRecord, RefreshState};
+use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord};
 
 /// A genuine token that is within its time and meant for us.
 pub(super) struct Presented {
     claims: Claims,
     /// What is wrong with it beyond that.
     remaining: Option<PolicyError>,
+    revoked: bool,
 }
 
-/// A refresh token that is good and not blacklisted.
+/// A refresh token that is good, but perhaps blacklisted.
 pub(super) struct RefreshPresented {
+    /// It was exchanged or ended.
+    pub(super) blacklisted: bool,
     jti: String,
     expires_at: UnixTime,
     claims: Claims,
@@ -73,17 +76,32 @@ impl Issuer {
                 | PolicyError::WrongTokenType),
             ) => Some(rest),
         };
-        Ok(Presented { claims: token.into_claims(), remaining })
+        let names = self.revocations.names(token.claims(), token.signing_input());
+        let revoked = self.revocations.is_revoked(&names, now);
+        Ok(Presented { claims: token.into_claims(), remaining, revoked })
     }
 
-    /// A refresh token, for `refresh` and `blacklist`. Whether its session lives is the caller's to ask.
+    /// A refresh token that is not blacklisted. Whether its session lives is the caller's to ask.
     pub(super) async fn read_refresh(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
+        let token = self.look_at_refresh(text, now).await?;
+        if token.blacklisted { Err(TokenFault::Blacklisted.into()) } else { Ok(token) }
+    }
+
+    /// A refresh token. Whether it is blacklisted, and whether its session lives, is the caller's to ask.
+    pub(super) async fn look_at_refresh(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<RefreshPresented, Refused> {
         let token = self.read(text, now)?;
         let state = match token.claims.id() {
             Some(jti) => self.sessions.refresh_state(jti).await?,
             None => RefreshState { blacklisted: false, record: None },
         };
-        if state.blacklisted {
+        // One that was exchanged may come again, and its faults are then told in this order too.
+        let blacklisted = state.blacklisted;
+        let is_whole = token.complete().is_ok() && token.remaining.is_none();
+        if token.revoked || (blacklisted && !is_whole) {
             return Err(TokenFault::Blacklisted.into());
         }
         let (jti, expires_at) = token.complete()?;
@@ -92,7 +110,13 @@ impl Issuer {
             Some(_) => Err(TokenFault::WrongType.into()),
             None => {
                 let jti = jti.to_owned();
-                Ok(RefreshPresented { jti, expires_at, claims: token.claims, record: state.record })
+                Ok(RefreshPresented {
+                    blacklisted,
+                    jti,
+                    expires_at,
+                    claims: token.claims,
+                    record: state.record,
+                })
             }
         }
     }
@@ -108,9 +132,27 @@ impl Presented {
     pub(super) fn user(&self) -> UserClaim {
         UserClaim::of(&self.claims)
     }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// It, its session or its user was revoked.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked
+    }
 }
 
 impl RefreshPresented {
+    pub(super) fn jti(&self) -> &str {
+        &self.jti
+    }
+
+    /// The session that the store knows of it.
+    pub(super) fn session(&self) -> Option<&SessionRecord> {
+        self.record.as_ref()?.session.as_ref()
+    }
+
     pub(super) fn old(&self) -> OldToken<'_> {
         OldToken { jti: &self.jti, expires_at: self.expires_at }
     }

@@ -244,7 +244,7 @@ impl From<PasswordError> for Refused {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::Busy(error),
-            PasswordError::Hashing(_) => Self::Internal(error.into()),
+            PasswordError::Hashing => Self::Internal(error.into()),
         }
     }
 }

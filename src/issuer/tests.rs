@@ -1,3 +1,5 @@
+mod sessions;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -40,16 +42,20 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
         store: folder.path().join("data/tollgate.db"),
+        users: config::Users::Own,
         paths: TokenPaths {
             obtain: "/api/token/".to_owned(),
             refresh: "/api/token/refresh/".to_owned(),
             verify: "/api/token/verify/".to_owned(),
             blacklist: "/api/token/blacklist/".to_owned(),
+            logout: "/api/token/logout/".to_owned(),
+            logout_all: "/api/token/logout/all/".to_owned(),
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
         rotate_refresh_tokens: true,
         blacklist_after_rotation: true,
+        sessions: SessionRules::TOLLGATE,
         algorithm: Algorithm::ES256,
         signing_key: None,
         key_ring: folder.path().join("keys"),
@@ -65,20 +71,28 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
     }
 }
 
+fn shared() -> Shared {
+    Shared { revocations: Revocations::new(true), metrics: Arc::new(Metrics::new()) }
+}
+
 impl Site {
     async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     async fn simplejwt() -> Self {
-        Self::with(|config| config.compatibility = Compatibility::SimpleJwt).await
+        Self::with(|config| {
+            config.compatibility = Compatibility::SimpleJwt;
+            config.sessions = SessionRules::SIMPLEJWT;
+        })
+        .await
     }
 
     async fn with(change: impl FnOnce(&mut config::Issuer)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&folder);
         change(&mut config);
-        let issuer = Issuer::open(&config, true, 2, NOW).await.expect("an issuer");
+        let issuer = Issuer::open(&config, true, 2, NOW, shared()).await.expect("an issuer");
         let password = issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
         let ada =
             NewUser { username: "ada".to_owned(), email: String::new(), password, roles: "staff".to_owned() };
@@ -239,8 +253,8 @@ async fn in_simplejwts_manner_it_repeats_what_the_token_says() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_refused_and_its_successor_is_good() {
-    let site = Site::start().await;
+async fn in_simplejwts_manner_a_rotated_token_is_refused_and_its_successor_is_good() {
+    let site = Site::simplejwt().await;
     let (_, first) = site.login().await;
     let second = text(&site.refresh(&first).await.body, "refresh");
     let reuse = site.refresh(&first).await;
@@ -252,7 +266,8 @@ async fn a_rotated_token_is_refused_and_its_successor_is_good() {
 
 #[tokio::test]
 async fn of_many_refreshes_with_one_token_exactly_one_wins() {
-    for site in [Site::start().await, Site::simplejwt().await] {
+    let refusing = |config: &mut config::Issuer| config.sessions = SessionRules::SIMPLEJWT;
+    for site in [Site::with(refusing).await, Site::simplejwt().await] {
         let (_, refresh) = site.login().await;
         let answers = join_all((0..32).map(|_| site.refresh(&refresh))).await;
         let winners: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
@@ -537,7 +552,8 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
     let (access, refresh) = site.login().await;
     let config = config(&site.folder);
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, UnixTime(NOW.0 + 1)).unwrap();
-    let site = Site { issuer: Issuer::open(&config, false, 1, NOW).await.unwrap(), folder: site.folder };
+    let site =
+        Site { issuer: Issuer::open(&config, false, 1, NOW, shared()).await.unwrap(), folder: site.folder };
     assert_eq!(site.verify(&access).await.status, 200);
     let renewed = text(&site.refresh(&refresh).await.body, "access");
     assert_ne!(segment(&renewed, 0)["kid"], segment(&access, 0)["kid"]);
@@ -547,12 +563,14 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
 async fn outside_development_what_is_missing_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder);
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no key") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else { panic!("there is no key") };
     assert!(error.to_string().contains("`tollgate key generate`"), "{error}");
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, NOW).unwrap();
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no database") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else {
+        panic!("there is no database")
+    };
     assert!(error.to_string().contains("`tollgate user add`"), "{error}");
-    Issuer::open(&config, true, 1, NOW).await.expect("both are there now");
+    Issuer::open(&config, true, 1, NOW, shared()).await.expect("both are there now");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod key_ring;
 mod password;
+mod revocations;
 mod sessions;
 mod sqlite;
 mod users;
@@ -13,10 +14,11 @@ mod users;
 use futures_util::future::BoxFuture;
 
 pub use key_ring::{KeyRing, KeyRingError};
-pub use password::{PasswordError, PasswordHash, Passwords};
+pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
+pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use sessions::{
-    NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated, Rotation, SessionRecord,
-    Sessions,
+    AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,
+    Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
 pub use users::{HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users};

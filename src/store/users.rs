@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Answer, PasswordError, PasswordHash, Passwords, StoreError};
+use super::{Answer, PasswordError, PasswordHash, Passwords, Scheme, StoreError, Verdict};
 use crate::base::{Secret, UnixTime};
 
 /// Where users live. Each call ends within a few seconds, with an error if need be.
@@ -45,6 +45,17 @@ pub trait UserRows: Send + Sync + 'static {
 
     /// Writes the time of last login.
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()>;
+
+    /// Puts another hash of the same password in the place of `old`, unless that was changed meanwhile.
+    fn renew_hash<'a>(
+        &'a self,
+        id: &'a UserId,
+        old: &'a PasswordHash,
+        new: &'a PasswordHash,
+    ) -> Answer<'a, ()>;
+
+    /// How the passwords of this table are hashed.
+    fn scheme(&self) -> Scheme;
 }
 
 /// Users whose passwords are compared here, with the hash in their row.
@@ -72,9 +83,17 @@ impl Users for HashedUsers {
         Box::pin(async move {
             let user = self.rows.user_by_name(username).await?;
             let hash = user.as_ref().and_then(|user| user.password.as_ref());
-            let is_right = self.passwords.verify(password, hash).await?;
+            let verdict = self.passwords.verify(password, hash, &self.rows.scheme()).await?;
             // Looked at after the password: the time must not tell who is kept out.
-            Ok(user.filter(|user| is_right && user.active))
+            let Some(user) = user.filter(|user| user.active) else { return Ok(None) };
+            let Verdict::Right { renewed } = verdict else { return Ok(None) };
+            if let (Some(new), Some(old)) = (renewed, &user.password)
+                && let Err(error) = self.rows.renew_hash(&user.id, old, &new).await
+            {
+                // The old hash is as good as it was before.
+                tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
+            }
+            Ok(Some(user))
         })
     }
 

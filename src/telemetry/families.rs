@@ -46,6 +46,12 @@ pub struct Metrics {
     pub introspection_lookups: IntCounterVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
+    /// `tollgate_session_events_total{event}`: see `SessionEvent` of the issuer.
+    pub session_events: IntCounterVec,
+    /// `tollgate_revocations`: entries in memory, some of which may have expired in the last half minute.
+    pub revocations: IntGauge,
+    /// `tollgate_revocations_synced_timestamp_seconds`: when the database last said that there is no more to know.
+    pub revocations_synced: IntGauge,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
     pub upstream_duration: HistogramVec,
     /// `tollgate_upstream_failures_total{upstream,reason}`.
@@ -148,6 +154,16 @@ impl Metrics {
                 "token_endpoint_requests_total",
                 "Requests to the token endpoints by outcome.",
                 &["endpoint", "outcome"],
+            ),
+            session_events: family.counters(
+                "session_events_total",
+                "What happened to sessions besides logins and refreshes.",
+                &["event"],
+            ),
+            revocations: family.gauge("revocations", "Revocations that tokens are checked against."),
+            revocations_synced: family.gauge(
+                "revocations_synced_timestamp_seconds",
+                "When the revocations in memory were last in step with the database; 0 before the first time.",
             ),
             upstream_duration: family.histograms(
                 "upstream_duration_seconds",

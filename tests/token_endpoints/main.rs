@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod ending;
 mod input;
 mod outage;
+mod races;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{SessionRules, Users};
 use crate::base::{Algorithm, Rate, Secret};
+
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// Whose behaviour it has where the two differ.
     pub compatibility: Compatibility,
-    /// `sqlite://PATH`: users, sessions, blacklist.
+    /// `sqlite://PATH`: sessions, blacklist, Tollgate's own users.
     pub store: PathBuf,
+    /// Where those live who may log in; default `own`.
+    pub users: Users,
     /// Where the endpoints are.
     pub paths: TokenPaths,
     /// `exp - iat` of an access token; default 5m.
@@ -21,6 +25,8 @@ pub struct Issuer {
     pub rotate_refresh_tokens: bool,
     /// The rotated token is refused from then on; default true, SimpleJWT's false.
     pub blacklist_after_rotation: bool,
+    /// How sessions live and end.
+    pub sessions: SessionRules,
     /// What tokens are signed with; default ES256, SimpleJWT's HS256.
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
@@ -59,6 +65,10 @@ pub struct TokenPaths {
     pub verify: String,
     /// End a refresh token; default `/api/token/blacklist/`.
     pub blacklist: String,
+    /// End a session; default `/api/token/logout/`.
+    pub logout: String,
+    /// End all sessions of a user; default `/api/token/logout/all/`.
+    pub logout_all: String,
 }
 
 /// `throttle:` of the issuer: how many failed logins are taken before one has to wait. `None`: any number.

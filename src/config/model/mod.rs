@@ -8,7 +8,9 @@ mod issuer;
 mod providers;
 mod routes;
 mod server;
+mod sessions;
 mod upstreams;
+mod users;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +19,9 @@ pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
+pub use self::sessions::*;
 pub use self::upstreams::*;
+pub use self::users::*;
 
 /// One valid `gateway.yaml`.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// `issuer:`; without it Tollgate issues no tokens.
     pub issuer: Option<Issuer>,
+    /// `revocations:`.
+    pub revocations: RevocationRules,
     /// `upstreams:`, in the order of the file, then those that routes name by URL.
     pub upstreams: Vec<Upstream>,
     /// `routes:`, in the order of the file.

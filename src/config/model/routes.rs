@@ -58,6 +58,8 @@ pub enum RouteAuth {
         mode: AuthMode,
         /// Where the token is; at least one place, no two the same.
         token_from: Vec<TokenSource>,
+        /// Whether answers say in `Tollgate-Token-Expires-In` how many seconds the token has left; default false.
+        expires_in_header: bool,
     },
 }
 

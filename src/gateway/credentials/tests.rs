@@ -114,6 +114,7 @@ mod in_a_header {
         let own = HeaderName::from_static("x-api-token");
         let other = HeaderName::from_static("x_api_token");
         let auth = |sources: &[TokenSource]| Auth::Required {
+            expires_in_header: false,
             providers: crate::gateway::snapshot::Providers::default(),
             mode: crate::config::AuthMode::Enforce,
             credentials: Credentials::new(sources),

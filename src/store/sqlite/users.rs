@@ -55,6 +55,23 @@ pub(super) async fn note_login(store: &Sqlite, id: &UserId, now: UnixTime) -> Re
     write.commit().await
 }
 
+pub(super) async fn renew_hash(
+    store: &Sqlite,
+    id: &UserId,
+    old: &PasswordHash,
+    new: &PasswordHash,
+) -> Result<(), sqlx::Error> {
+    let Ok(id) = id.as_str().parse::<i64>() else { return Ok(()) };
+    let mut write = store.write().await?;
+    sqlx::query("UPDATE users SET password = ? WHERE id = ? AND password = ?")
+        .bind(new.as_stored())
+        .bind(id)
+        .bind(old.as_stored())
+        .execute(&mut *write)
+        .await?;
+    write.commit().await
+}
+
 pub(super) async fn add(store: &Sqlite, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
     let mut write = store.write().await?;
     let done = sqlx::query(
