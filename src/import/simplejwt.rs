@@ -12,9 +12,6 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 
 /// Keys of `issuer` that this version's reader does not know.
 const LATER: &[&str] = &[
-    "on_reuse",
-    "reuse_grace",
-    "users",
     "update_last_login",
     "user_id_field",
     "user_id_claim",

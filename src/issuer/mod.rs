@@ -47,8 +47,7 @@ use crate::config::{self, Compatibility, SessionRules, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::revocations::Revocations;
 use crate::store::{
-    self, Ending, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite,
-    Users,
+    self, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -119,7 +118,8 @@ pub enum OpenError {
 }
 
 impl Issuer {
-    /// Opens database and keys; with `make_missing` it makes them where there are none. `cores` is how many
+    /// Opens database and keys; with `make_missing` it makes them where there are none, and the database also if users
+    /// live elsewhere. `cores` is how many
     /// passwords may be hashed at once. Must be called on the control plane's runtime, which then serves it.
     ///
     /// # Errors
@@ -131,7 +131,9 @@ impl Issuer {
         now: UnixTime,
         shared: Shared,
     ) -> Result<Self, OpenError> {
-        let missing = if make_missing { Missing::Create } else { Missing::Refuse };
+        // Without users of its own in it, an empty database is no sign of a wrong path.
+        let users_live_here = matches!(config.users, config::Users::Own);
+        let missing = if make_missing || !users_live_here { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
         let passwords = Arc::new(Passwords::new(Handle::current(), cores));
@@ -146,7 +148,7 @@ impl Issuer {
             keys,
             mint: Mint::new(config),
             policy: presented::policy(config),
-            users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
+            users: store::open_users(&config.users, Arc::clone(&store) as _, Arc::clone(&passwords)).await?,
             own_users: Arc::clone(&store) as _,
             passwords,
             throttle: Throttle::new(&config.throttle),

@@ -28,6 +28,7 @@
 
 mod client;
 mod config;
+mod databases;
 mod idp;
 mod message;
 mod metrics;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 pub use client::{Answer, Client, Connection, Protocol, RawConnection, Request, Streaming};
 pub use config::{Config, Home, config};
+pub use databases::{DatabaseKind, DatabaseServer};
 pub use idp::{Idp, claims, now, token};
 pub use message::Message;
 pub use metrics::Metrics;
