@@ -100,6 +100,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             key_ring: key_ring.unwrap_or_else(|| state_directory.join("keys")),
             claims: claims?,
             throttle,
+            exchange: Vec::new(),
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,

@@ -69,6 +69,11 @@ impl<'r> Node<'r> {
         &self.written.value
     }
 
+    /// Line and column, from 1.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     /// The shared reader.
     pub(super) fn reader(&self) -> &'r Reader<'r> {
         self.reader

@@ -304,7 +304,7 @@ impl<'m> Site<'m> {
         match &located.value {
             Known::Text(text) if text == default => {}
             Known::Text(text) if is_words(text) && text.len() <= 256 => {
-                self.issuer_key(ours, Yaml::text(text), located.line, &named(key))
+                self.issuer_key(ours, Yaml::text(text), located.line, &named(key));
             }
             _ => self.remarks.not_read(located, &named(key), "a text"),
         }

@@ -60,6 +60,7 @@ impl Issuer {
             Err(
                 PolicyError::NotYetValid { .. }
                 | PolicyError::IssuedInTheFuture { .. }
+                | PolicyError::ProviderEnded { .. }
                 | PolicyError::WrongIssuer
                 | PolicyError::WrongAudience
                 | PolicyError::WrongTyp
@@ -99,7 +100,11 @@ impl Issuer {
             None => RefreshState { blacklisted: false, record: None },
         };
         // One that was exchanged may come again, and its faults are then told in this order too.
-        let blacklisted = state.blacklisted;
+        let blacklisted = state.blacklisted
+            || match token.claims.id() {
+                Some(jti) => self.is_blacklisted_by_site(jti).await?,
+                None => false,
+            };
         let is_whole = token.complete().is_ok() && token.remaining.is_none();
         if token.revoked || (blacklisted && !is_whole) {
             return Err(TokenFault::Blacklisted.into());
@@ -144,6 +149,11 @@ impl Presented {
 }
 
 impl RefreshPresented {
+    /// One that another issuer handed out.
+    pub(super) fn foreign(jti: String, expires_at: UnixTime, claims: Claims, blacklisted: bool) -> Self {
+        Self { blacklisted, jti, expires_at, claims, record: None }
+    }
+
     pub(super) fn jti(&self) -> &str {
         &self.jti
     }

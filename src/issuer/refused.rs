@@ -46,6 +46,8 @@ pub(super) enum Refused {
     Token(TokenFault),
     /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
     BlacklistedAtVerify,
+    /// Somebody else did the same at the same time: the caller looks again.
+    Conflict,
     /// Too many passwords wait to be hashed.
     Busy(PasswordError),
     /// The database does not answer.
@@ -95,7 +97,7 @@ impl Refused {
             Self::Credentials | Self::Account | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -132,7 +134,7 @@ impl Refused {
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
             ),
-            Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
+            Self::Conflict | Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
         }
     }
 
@@ -151,6 +153,7 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::BlacklistedAtVerify
             | Self::Internal(_) => None,
         }
@@ -171,7 +174,7 @@ impl Refused {
             Self::Token(_) | Self::BlacklistedAtVerify => Outcome::RefusedToken,
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
-            Self::Internal(_) => Outcome::InternalError,
+            Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
 
@@ -189,6 +192,7 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::BlacklistedAtVerify
             | Self::Busy(_)
             | Self::Store(_)
@@ -213,6 +217,7 @@ impl Refused {
             | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::BlacklistedAtVerify => None,
         }
     }

@@ -17,7 +17,7 @@ mod users;
 
 use futures_util::future::BoxFuture;
 
-pub use django::DjangoTables;
+pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};

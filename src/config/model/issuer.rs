@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SessionRules, Users};
+use super::{Provider, SessionRules, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -37,6 +37,8 @@ pub struct Issuer {
     pub claims: Vec<(String, ClaimSource)>,
     /// `throttle:` which failed logins are slowed down.
     pub throttle: Throttle,
+    /// The providers whose refresh tokens are exchanged for a session here.
+    pub exchange: Vec<Provider>,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
     pub issuer: Option<String>,
     /// `aud` of the tokens: the audiences of the provider with own keys.
