@@ -11,6 +11,7 @@ mod reason;
 mod secret;
 mod text;
 mod time;
+mod token_class;
 mod unit;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
@@ -22,4 +23,5 @@ pub use reason::ReasonCode;
 pub use secret::Secret;
 pub use text::ShortText;
 pub use time::UnixTime;
+pub use token_class::TokenClass;
 pub use unit::{ByteSize, InvalidUnit, parse_duration};

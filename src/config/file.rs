@@ -47,7 +47,10 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
         }
         let read_routes = match (&routes, &providers, &mut upstreams) {
             (None, _, _) => Some(Vec::new()),
-            (Some(node), Some(providers), Some(upstreams)) => routes::read(node, providers, upstreams),
+            (Some(node), Some(providers), Some(upstreams)) => {
+                let issuer = issuer.as_ref().and_then(Option::as_ref);
+                routes::read(node, providers, issuer, upstreams)
+            }
             // With no names to look up, every reference in a route would be called wrong.
             (Some(_), _, _) => None,
         };
@@ -88,10 +91,13 @@ fn issuer_and_providers<'r>(
         Some(None) => OwnTokens::Unknown,
         Some(Some(issuer)) => OwnTokens::SignedWith(issuer.algorithm()),
     };
-    let providers = match section.key("providers") {
+    let mut providers = match section.key("providers") {
         Some(node) => providers::read(&node, own_tokens),
         None => Some(Providers::default()),
     };
+    if let (Some(Some(issuer)), Some(providers)) = (&unnamed, &mut providers) {
+        providers.own_tokens_are(&issuer.token_rules());
+    }
     let own = providers.as_ref().and_then(Providers::own);
     if let (Some(node), None, true) = (&node, own, providers.as_ref().is_some_and(Providers::all_read)) {
         node.warn("no provider has `keys: { own: true }`, so no route takes the tokens that are issued");

@@ -8,7 +8,9 @@ use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName, parse_date_o
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::introspection;
 use super::mistake::MistakeKind;
-use super::model::{Audiences, Introspection, IssuerRule, KeySource, Provider, TokenRules, Until};
+use super::model::{
+    Audiences, Introspection, IssuerRule, KeySource, OwnTokenRules, Provider, TokenRules, Until,
+};
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
@@ -34,6 +36,15 @@ impl<'r> Providers<'r> {
     /// One of them, unless it could not be read.
     pub(super) fn get(&self, index: usize) -> Option<&Provider> {
         self.read.get(index)?.as_ref()
+    }
+
+    /// Adds what the issuer says of its tokens to the provider with the gateway's own keys.
+    pub(super) fn own_tokens_are(&mut self, rules: &OwnTokenRules) {
+        for provider in self.read.iter_mut().flatten() {
+            if matches!(provider.keys, KeySource::Own) {
+                provider.rules.own = Some(rules.clone());
+            }
+        }
     }
 
     /// The one with the gateway's own keys.
@@ -184,6 +195,7 @@ fn rules(section: &Section<'_, '_>) -> TokenRules {
         exchange_refresh_tokens: section.optional("exchange_refresh_tokens", Node::boolean).unwrap_or(false),
         max_age: section.optional("max_age", |node| node.duration(AGES)),
         max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
+        own: None,
     }
 }
 

@@ -14,6 +14,7 @@ use super::introspect::{introspect, to_ask};
 use super::revoked::{refuse_revoked, refuse_unloaded};
 use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
+use super::user_check::user_check;
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
 use crate::config::AuthMode;
@@ -55,7 +56,7 @@ pub(super) async fn authenticate(
     head: &request::Parts,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required { providers, mode, credentials, .. } = &route.auth else {
+    let Auth::Required { providers, mode, credentials, standing_check, .. } = &route.auth else {
         return Ok(Caller::Anonymous);
     };
     let outcome = match credentials.presented(head) {
@@ -67,7 +68,12 @@ pub(super) async fn authenticate(
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
         Presented::Several => Err(Refusal::AmbiguousCredentials),
-        Presented::Token(text) => principal(worker, providers, &text, now).await,
+        Presented::Token(text) => match (principal(worker, providers, &text, now).await, standing_check) {
+            (Ok(principal), Some((own, check))) if principal.provider.index() == *own => {
+                user_check(worker, *check, &principal).await.map(|()| principal)
+            }
+            (outcome, _) => outcome,
+        },
     };
     match &outcome {
         Ok(_) => worker.authentications.accepted(),

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::activity::OpenRequest;
@@ -17,6 +18,7 @@ use super::inbound::Client;
 use super::snapshot::{Auth, Route};
 use super::worker::Worker;
 use crate::base::{ReasonCode, RouteName};
+use crate::config::RefusalForm;
 use crate::http::{BEARER, Refusal};
 use crate::telemetry::AccessRecord;
 use crate::upstream::UpstreamFailure;
@@ -110,6 +112,16 @@ impl Journey {
         match self.route.get().map(|route| &route.auth) {
             Some(Auth::Required { credentials, .. }) => credentials.scheme(),
             Some(Auth::Public) | None => BEARER,
+        }
+    }
+
+    /// What its client gets for a refusal, in the form of the route that it took.
+    pub(super) fn answer_to(&self, refusal: &Refusal) -> Response<Bytes> {
+        match self.route.get().map(|route| &route.auth) {
+            Some(Auth::Required { refusals: RefusalForm::Drf { classes }, .. }) => {
+                refusal.answer_as_drf(self.scheme(), classes)
+            }
+            _ => refusal.answer_by_scheme(self.scheme()),
         }
     }
 

@@ -5,7 +5,8 @@
 //! refusals to [`handle()`], the one place that answers, counts and logs.
 //!
 //! Everything here runs on a worker's thread and never waits for the control plane, but for the token endpoints and,
-//! for two seconds at most, for keys that a token names and nobody knows.
+//! for two seconds at most, for keys that a token names and nobody knows and for the state of its user, where a route
+//! asks for that and the last answer is too old.
 
 mod activity;
 mod answer;
@@ -27,6 +28,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod token_cache;
+mod user_check;
 mod worker;
 
 use std::panic::AssertUnwindSafe;
@@ -148,7 +150,7 @@ fn stopped(journey: &Journey, stop: Stop) -> Response<Bytes> {
     match stop {
         Stop::Refused(refusal) => {
             journey.refused(&refusal);
-            refusal.answer_by_scheme(journey.scheme())
+            journey.answer_to(&refusal)
         }
         Stop::Failed(failure) => {
             journey.failed(&failure);

@@ -10,7 +10,9 @@ use super::inbound::Removed;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
-use crate::config::{self, AllowInPath, AuthMode, Config, Limits, RouteAuth, TokenForwarding};
+use crate::config::{
+    self, AllowInPath, AuthMode, Config, Limits, RefusalForm, RouteAuth, StandingCheck, TokenForwarding,
+};
 use crate::issuer::Issuer;
 use crate::providers::Provider;
 use crate::revocations::Revocations;
@@ -60,6 +62,10 @@ pub(super) enum Auth {
         credentials: Credentials,
         /// Whether answers say how long the token is still good.
         expires_in_header: bool,
+        /// The form of a 401.
+        refusals: RefusalForm,
+        /// What is asked about tokens of the built-in issuer, and the index of the provider whose they are.
+        standing_check: Option<(usize, StandingCheck)>,
     },
 }
 
@@ -124,18 +130,25 @@ impl Snapshot {
     }
 }
 
+/// The provider with the gateway's own keys.
+fn own_provider(config: &Config) -> Option<usize> {
+    config.providers.iter().position(|provider| matches!(provider.keys, config::KeySource::Own))
+}
+
 fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Arc<Provider>]) -> Route {
     Route {
         index,
         name: route.name.clone(),
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
-            RouteAuth::Required { providers: allowed, mode, token_from, expires_in_header } => {
+            RouteAuth::Required { providers: allowed, mode, token_from, expires_in_header, manner } => {
                 Auth::Required {
                     providers: Providers::new(allowed, providers),
                     mode: *mode,
-                    credentials: Credentials::new(token_from),
+                    credentials: Credentials::new(token_from).read_exactly(manner.exact_header),
                     expires_in_header: *expires_in_header,
+                    refusals: manner.refusals.clone(),
+                    standing_check: own_provider(config).zip(manner.standing_check),
                 }
             }
         },

@@ -62,6 +62,8 @@ pub enum Refusal {
     IntrospectionUnavailable,
     /// The provider is being asked about as many tokens as the file allows.
     IntrospectionBusy,
+    /// Nobody can tell whether the token's user is still let in: the database does not answer.
+    UserCheckUnavailable,
     /// The token service has more logins waiting than it takes on.
     LoginBusy,
     /// The token service's database does not answer.
@@ -97,6 +99,7 @@ impl Refusal {
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -123,6 +126,7 @@ impl Refusal {
             Self::RevocationsUnavailable => ReasonCode::RevocationsUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
+            Self::UserCheckUnavailable => ReasonCode::StoreUnavailable,
             Self::LoginBusy => ReasonCode::LoginBusy,
             Self::StoreUnavailable => ReasonCode::StoreUnavailable,
             Self::Internal => ReasonCode::Internal,
@@ -150,6 +154,7 @@ impl Refusal {
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => "temporarily_unavailable",
             Self::Internal => "internal_error",
@@ -175,7 +180,8 @@ impl Refusal {
             Self::KeysUnavailable
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
-            | Self::IntrospectionBusy => "The token can't be verified at present.",
+            | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable => "The token can't be verified at present.",
             Self::LoginBusy => "Too many logins at once.",
             Self::StoreUnavailable => "The token service is temporarily unavailable.",
             Self::Internal => "Internal error.",
@@ -204,6 +210,7 @@ impl Refusal {
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -231,6 +238,7 @@ impl Refusal {
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -256,6 +264,7 @@ impl Refusal {
             | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => false,
@@ -325,6 +334,7 @@ mod tests {
             Refusal::RevocationsUnavailable,
             Refusal::IntrospectionUnavailable,
             Refusal::IntrospectionBusy,
+            Refusal::UserCheckUnavailable,
             Refusal::LoginBusy,
             Refusal::StoreUnavailable,
             Refusal::Internal,

@@ -10,21 +10,6 @@ use super::yaml::{Yaml, write};
 use super::{Imported, Options, database};
 use crate::base::{Algorithm, KeyFamily, Secret};
 
-/// Keys of `issuer` that this version's reader does not know.
-const LATER: &[&str] = &[
-    "update_last_login",
-    "user_id_field",
-    "user_id_claim",
-    "jti_claim",
-    "token_type_claim",
-    "check_revoke_token",
-    "revoke_token_claim",
-    "check_user_is_active",
-    "sliding_token_lifetime",
-    "sliding_token_refresh_lifetime",
-    "sliding_token_refresh_exp_claim",
-];
-
 /// What SimpleJWT's own classes are called, which need no remark.
 const STOCK: &str = "rest_framework_simplejwt.";
 
@@ -157,16 +142,6 @@ impl<'m> Site<'m> {
         self.module.get("SIMPLE_JWT")?.get(key)
     }
 
-    /// A key of the section `issuer`, unless this version does not know it.
-    fn issuer_key(&mut self, key: &'static str, value: Yaml, line: u32, setting: &str) {
-        if LATER.contains(&key) {
-            let reason = format!("not carried over: this version has no `issuer.{key}`");
-            self.remarks.add(line, setting, reason);
-        } else {
-            self.issuer.push((key, value));
-        }
-    }
-
     fn issuer(&mut self) {
         if let Some(all) = self.module.get("SIMPLE_JWT") {
             if let Known::Dict(entries) = &all.value {
@@ -184,14 +159,10 @@ impl<'m> Site<'m> {
         self.boolean("ROTATE_REFRESH_TOKENS", "rotate_refresh_tokens");
         self.boolean("BLACKLIST_AFTER_ROTATION", "blacklist_after_rotation");
         // Spoken, since Tollgate's own manner differs.
-        for (key, value) in [("on_reuse", "refuse"), ("reuse_grace", "0s")] {
-            if !LATER.contains(&key) {
-                self.issuer.push((key, Yaml::plain(value)));
-            }
-        }
+        self.issuer.push(("on_reuse", Yaml::plain("refuse")));
+        self.issuer.push(("reuse_grace", Yaml::plain("0s")));
         self.boolean("UPDATE_LAST_LOGIN", "update_last_login");
         self.keys();
-        self.text("USER_ID_FIELD", "user_id_field", "id");
         self.text("USER_ID_CLAIM", "user_id_claim", "user_id");
         self.text("TOKEN_TYPE_CLAIM", "token_type_claim", "token_type");
         self.text("JTI_CLAIM", "jti_claim", "jti");
@@ -229,21 +200,24 @@ impl<'m> Site<'m> {
                     "not carried over: the site's own code; claims that it adds belong into `issuer.claims`",
                 );
             }
+            "USER_ID_FIELD" if value.text() != Some("id") => {
+                let reason = match value.text() {
+                    Some(_) => {
+                        "not carried over: set `issuer.users.django.columns.id` to the column, if it is unique and never changes"
+                    }
+                    None => "not carried over: a text was expected",
+                };
+                add(&mut self.remarks, reason);
+            }
             "USER_AUTHENTICATION_RULE" if !is_stock => {
                 add(
                     &mut self.remarks,
                     "not carried over: the site's own code; users who are there and active may log in",
                 );
             }
-            "AUTH_TOKEN_CLASSES" if !is_stock => {
+            "AUTH_TOKEN_CLASSES" if is_stock => self.token_classes(value),
+            "AUTH_TOKEN_CLASSES" => {
                 add(&mut self.remarks, "not carried over: the site's own code; access tokens are taken");
-            }
-            "AUTH_TOKEN_CLASSES"
-                if value
-                    .texts()
-                    .is_some_and(|texts| texts.iter().any(|text| !text.ends_with(".AccessToken"))) =>
-            {
-                add(&mut self.remarks, "not carried over: other tokens than access tokens");
             }
             "TOKEN_USER_CLASS" if !is_stock => {
                 add(&mut self.remarks, "not carried over: it has no part outside the application");
@@ -264,6 +238,28 @@ impl<'m> Site<'m> {
         }
     }
 
+    /// Which of SimpleJWT's own tokens open protected routes.
+    fn token_classes(&mut self, value: &Located) {
+        let named = value.texts().unwrap_or_default();
+        let mut classes = Vec::new();
+        for name in named {
+            match name.rsplit('.').next() {
+                Some("AccessToken") => classes.push("access"),
+                Some("SlidingToken") => classes.push("sliding"),
+                _ => {
+                    let reason = format!("not carried over: {name} opens no route");
+                    self.remarks.add(value.line, "SIMPLE_JWT[\"AUTH_TOKEN_CLASSES\"]", reason);
+                }
+            }
+        }
+        if classes.contains(&"sliding") {
+            let reason = "where the views for sliding tokens are stands in the site's urls.py: set `issuer.paths.sliding_obtain` and `sliding_refresh`";
+            self.remarks.add(value.line, "SIMPLE_JWT[\"AUTH_TOKEN_CLASSES\"]", reason);
+            let classes = classes.into_iter().map(Yaml::plain).collect();
+            self.issuer.push(("auth_token_classes", Yaml::List(classes)));
+        }
+    }
+
     fn is(&self, key: &str, value: &Known) -> bool {
         self.setting(key).is_none_or(|setting| setting.value == *value)
     }
@@ -272,7 +268,7 @@ impl<'m> Site<'m> {
         let Some(located) = self.setting(key) else { return };
         match &located.value {
             Known::Duration(duration) if *duration >= Duration::from_secs(1) => {
-                self.issuer_key(ours, Yaml::plain(show(*duration)), located.line, &named(key));
+                self.issuer.push((ours, Yaml::plain(show(*duration))));
             }
             _ => self.remarks.not_read(located, &named(key), "a timedelta of a second at least"),
         }
@@ -282,7 +278,7 @@ impl<'m> Site<'m> {
         let Some(located) = self.setting(key) else { return };
         match &located.value {
             Known::Bool(value) => {
-                self.issuer_key(ours, Yaml::plain(value.to_string()), located.line, &named(key));
+                self.issuer.push((ours, Yaml::plain(value.to_string())));
             }
             Known::Variable { name, default } => {
                 let fallback = match default.as_deref() {
@@ -292,7 +288,7 @@ impl<'m> Site<'m> {
                 let reason = format!("the variable {name} must say `true` or `false`, in lower case");
                 self.remarks.add(located.line, named(key), reason);
                 let value = Yaml::with_variables(format!("${{{name}{fallback}}}"));
-                self.issuer_key(ours, value, located.line, &named(key));
+                self.issuer.push((ours, value));
             }
             _ => self.remarks.not_read(located, &named(key), "True or False"),
         }
@@ -304,7 +300,7 @@ impl<'m> Site<'m> {
         match &located.value {
             Known::Text(text) if text == default => {}
             Known::Text(text) if is_words(text) && text.len() <= 256 => {
-                self.issuer_key(ours, Yaml::text(text), located.line, &named(key));
+                self.issuer.push((ours, Yaml::text(text)));
             }
             _ => self.remarks.not_read(located, &named(key), "a text"),
         }
@@ -417,10 +413,7 @@ impl<'m> Site<'m> {
 
     fn users(&mut self) {
         let mut django = Vec::new();
-        if !LATER.contains(&"users")
-            && let Some(url) =
-                database::url(self.module.get("DATABASES"), &mut self.secrets, &mut self.remarks)
-        {
+        if let Some(url) = database::url(self.module.get("DATABASES"), &mut self.secrets, &mut self.remarks) {
             django.push(("database", url));
         }
         if let Some(model) = self.module.get("AUTH_USER_MODEL") {
@@ -438,6 +431,9 @@ impl<'m> Site<'m> {
             }
         }
         self.hashers(&mut django);
+        if self.blacklist() {
+            django.push(("token_blacklist", Yaml::Inline(vec![("mirror", Yaml::plain("true"))])));
+        }
         if self.module.get("USE_TZ").is_some_and(|setting| setting.value == Known::Bool(false)) {
             let line = self.module.get("USE_TZ").map_or(0, |setting| setting.line);
             self.remarks.add(
@@ -446,17 +442,9 @@ impl<'m> Site<'m> {
                 "Tollgate writes times in UTC; this site keeps them in its own zone",
             );
         }
-        if LATER.contains(&"users") {
-            let reason = "not carried over: this version has users of its own only (`tollgate user add`)";
-            self.remarks.add(
-                self.module.get("DATABASES").map_or(0, |setting| setting.line),
-                "DATABASES",
-                reason,
-            );
-        } else if django.first().is_some_and(|(key, _)| *key == "database") {
+        if django.first().is_some_and(|(key, _)| *key == "database") {
             self.issuer.push(("users", Yaml::Block(vec![("django", Yaml::Block(django))])));
         }
-        self.blacklist();
     }
 
     fn hashers(&mut self, django: &mut Vec<(&'static str, Yaml)>) {
@@ -482,10 +470,12 @@ impl<'m> Site<'m> {
         }
     }
 
-    fn blacklist(&mut self) {
-        let Some(apps) = self.module.get("INSTALLED_APPS") else { return };
+    /// Whether the site has SimpleJWT's blacklist.
+    fn blacklist(&mut self) -> bool {
+        let Some(apps) = self.module.get("INSTALLED_APPS") else { return false };
         let Known::List(items) = &apps.value else {
-            return self.remarks.not_read(apps, "INSTALLED_APPS", "a list");
+            self.remarks.not_read(apps, "INSTALLED_APPS", "a list");
+            return false;
         };
         let has = items.iter().any(|app| {
             app.text().is_some_and(|app| app.starts_with("rest_framework_simplejwt.token_blacklist"))
@@ -495,6 +485,7 @@ impl<'m> Site<'m> {
             let reason = "without SimpleJWT's token_blacklist its endpoint did nothing; here it ends the refresh token";
             self.remarks.add(apps.line, "INSTALLED_APPS", reason);
         }
+        has
     }
 
     fn authentication(&mut self) {

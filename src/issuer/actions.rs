@@ -45,7 +45,7 @@ impl Issuer {
             .await?;
         let ended = self.sessions.start_session(&login).await?;
         self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
-        if self.compatibility == Compatibility::Tollgate {
+        if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }
         Ok(Granted {
@@ -56,7 +56,12 @@ impl Issuer {
     }
 
     /// The user of a name and password, unless too many others were tried.
-    async fn log_in(&self, username: &str, password: Secret, client: IpAddr) -> Result<User, Refused> {
+    pub(super) async fn log_in(
+        &self,
+        username: &str,
+        password: Secret,
+        client: IpAddr,
+    ) -> Result<User, Refused> {
         let attempt = self.throttle.admit(username, client, Instant::now().into_std())?;
         match self.users.log_in(username, password).await {
             Ok(Some(user)) => {
@@ -77,7 +82,7 @@ impl Issuer {
     /// Whether a token of any type is good. Neither its type nor its user is looked at.
     pub(super) async fn verify(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let token = self.read(fields::only(body, "token")?, now)?;
-        let (jti, _) = token.complete()?;
+        let (jti, _) = self.complete(&token)?;
         let asks = self.compatibility == Compatibility::Tollgate || self.blacklist_after_rotation;
         let is_over = token.is_revoked()
             || asks && {
@@ -90,7 +95,7 @@ impl Issuer {
         if is_over {
             return Err(Refused::BlacklistedAtVerify);
         }
-        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: token.user().into_id() })
+        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: self.user(&token).into_id() })
     }
 
     /// Ends a refresh token and, in Tollgate's own manner, its session.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::OpenError;
-use crate::base::{AlgorithmSet, KeyFamily, UnixTime};
+use crate::base::{Algorithm, AlgorithmSet, KeyFamily, Secret, UnixTime};
 use crate::config;
-use crate::jwt::{KeySet, SigningKey};
+use crate::jwt::{HeaderForm, Key, KeySet, SigningKey};
 use crate::store::{KeyRing, KeyRingError};
 
 /// The issuer's keys as they were at start.
@@ -32,7 +34,13 @@ impl Keys {
             Some(secret) if config.algorithm.family() == KeyFamily::Hmac => {
                 Self::new(SigningKey::hmac(config.algorithm, secret)?, &[])
             }
-            Some(pem) => Self::new(SigningKey::from_pem(config.algorithm, pem)?, &[]),
+            Some(pem) => {
+                let keys = Self::new(SigningKey::from_pem(config.algorithm, pem)?, &[])?;
+                if let Some(public) = &config.verifying_key {
+                    keys.must_fit(config.algorithm, public)?;
+                }
+                Ok(keys)
+            }
             None => {
                 let mut ring = KeyRing::open(&config.key_ring, config.algorithm);
                 if make_missing && matches!(ring, Err(KeyRingError::NoKey { .. })) {
@@ -42,6 +50,19 @@ impl Keys {
                 let (signing, others) = ring?.into_parts();
                 Self::new(signing, &others)
             }
+        }
+    }
+
+    /// A public key of another pair would let the applications that hold it refuse every token.
+    fn must_fit(&self, algorithm: Algorithm, public: &Secret) -> Result<(), OpenError> {
+        let probe = self.signing.sign(&Map::new(), HeaderForm::Plain)?;
+        let key = Key::from_pem(public.expose())?;
+        let (message, signature) = probe.rsplit_once('.').unwrap_or_default();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+        if key.verifies(algorithm, message.as_bytes(), &signature) {
+            Ok(())
+        } else {
+            Err(OpenError::OtherVerifyingKey)
         }
     }
 

@@ -115,8 +115,8 @@ impl Issuer {
 
     async fn leaving_by_access(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
         let token = self.read(text, now)?;
-        let (jti, expires_at) = token.complete()?;
-        if token.claims().members().get("token_type") != Some(&json!("access")) {
+        let (jti, expires_at) = self.complete(&token)?;
+        if token.claims().members().get(&self.form.token_type_claim) != Some(&json!("access")) {
             return Err(TokenFault::WrongType.into());
         }
         if token.is_revoked() {
@@ -130,7 +130,7 @@ impl Issuer {
             Some(session) if session.ended => Err(TokenFault::Blacklisted.into()),
             Some(session) => Ok(Leaving::Session(session)),
             None => Ok(Leaving::Token {
-                user: token.user().into_id().map(UserId::new),
+                user: self.user(&token).into_id().map(UserId::new),
                 revocation: self.revocation_of(jti, expires_at),
             }),
         }

@@ -6,9 +6,10 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::fingerprint;
 use super::keys::Keys;
 use crate::base::UnixTime;
-use crate::config::{self, ClaimSource, Compatibility};
+use crate::config::{self, ClaimSource, Compatibility, TokenForm};
 use crate::jwt::{HeaderForm, SigningError};
 use crate::store::{RefreshToken, User};
 
@@ -17,6 +18,7 @@ pub(super) struct Mint {
     compatibility: Compatibility,
     access_lifetime: Duration,
     refresh_lifetime: Duration,
+    form: TokenForm,
     claims: Vec<(String, ClaimSource)>,
     issuer: Option<String>,
     audience: Option<Value>,
@@ -51,6 +53,7 @@ impl Mint {
             compatibility: config.compatibility,
             access_lifetime: config.access_token_lifetime,
             refresh_lifetime: config.refresh_token_lifetime,
+            form: config.form.clone(),
             claims: config.claims.clone(),
             issuer: config.issuer.clone(),
             audience: match config.audiences.as_slice() {
@@ -63,15 +66,52 @@ impl Mint {
 
     /// The claims of a user's refresh token. `sid` ties it to its session.
     pub(super) fn refresh_claims(&self, user: &User, sid: &str, now: UnixTime) -> Map<String, Value> {
-        let mut claims = Map::new();
-        claims.insert("token_type".to_owned(), json!("refresh"));
-        claims.insert("exp".to_owned(), json!(now.plus(self.refresh_lifetime).0));
-        claims.insert("iat".to_owned(), json!(now.0));
-        claims.insert("jti".to_owned(), json!(new_id()));
-        claims.insert("user_id".to_owned(), json!(user.id.as_str()));
+        let mut claims = self.first_claims("refresh", self.refresh_lifetime, now);
+        claims.insert(self.form.user_id_claim.clone(), json!(user.id.as_str()));
         if self.compatibility == Compatibility::Tollgate {
             claims.insert("sub".to_owned(), json!(user.id.as_str()));
             claims.insert("sid".to_owned(), json!(sid));
+        }
+        self.add_user_claims(user, &mut claims);
+        claims
+    }
+
+    /// The claims of a user's sliding token.
+    pub(super) fn sliding_claims(&self, user: &User, now: UnixTime) -> Map<String, Value> {
+        let sliding = &self.form.sliding;
+        let mut claims = self.first_claims("sliding", sliding.lifetime, now);
+        let end = now.plus(sliding.refresh_lifetime).0;
+        claims.insert(sliding.refresh_exp_claim.clone(), json!(end));
+        claims.insert(self.form.user_id_claim.clone(), json!(user.id.as_str()));
+        self.add_user_claims(user, &mut claims);
+        claims
+    }
+
+    /// A sliding token with a later end, and all else as it was.
+    pub(super) fn slide(
+        &self,
+        keys: &Keys,
+        claims: &Map<String, Value>,
+        now: UnixTime,
+    ) -> Result<String, SigningError> {
+        let mut claims = claims.clone();
+        claims.insert("exp".to_owned(), json!(now.plus(self.form.sliding.lifetime).0));
+        claims.insert("iat".to_owned(), json!(now.0));
+        self.sign(keys, claims)
+    }
+
+    fn first_claims(&self, token_type: &str, lifetime: Duration, now: UnixTime) -> Map<String, Value> {
+        let mut claims = Map::new();
+        claims.insert(self.form.token_type_claim.clone(), json!(token_type));
+        claims.insert("exp".to_owned(), json!(now.plus(lifetime).0));
+        claims.insert("iat".to_owned(), json!(now.0));
+        claims.insert(self.form.jti_claim.clone(), json!(new_id()));
+        claims
+    }
+
+    fn add_user_claims(&self, user: &User, claims: &mut Map<String, Value>) {
+        if let (Some(name), Some(password)) = (&self.form.revoke_token_claim, &user.password) {
+            claims.insert(name.clone(), json!(fingerprint::of(password)));
         }
         for (name, source) in &self.claims {
             let value = match source {
@@ -83,14 +123,13 @@ impl Mint {
             // What decides about the token itself is not the file's to set.
             claims.entry(name.clone()).or_insert_with(|| json!(value));
         }
-        claims
     }
 
     /// The claims of a refresh token's successor, as SimpleJWT makes them: what the token says of its user and all
     /// else stays.
     pub(super) fn renewed(&self, claims: &Map<String, Value>, now: UnixTime) -> Map<String, Value> {
         let mut claims = claims.clone();
-        claims.insert("jti".to_owned(), json!(new_id()));
+        claims.insert(self.form.jti_claim.clone(), json!(new_id()));
         claims.insert("exp".to_owned(), json!(now.plus(self.refresh_lifetime).0));
         claims.insert("iat".to_owned(), json!(now.0));
         claims
@@ -111,7 +150,7 @@ impl Mint {
         let Stamp { jti, issued_at, end } = stamp;
         let expires_at = issued_at.plus(self.access_lifetime);
         let expires_at = end.map_or(expires_at, |end| end.min(expires_at));
-        let text = self.sign(keys, access_claims(refresh, &jti, issued_at, expires_at))?;
+        let text = self.sign(keys, self.access_claims(refresh, &jti, issued_at, expires_at))?;
         Ok(NewAccess { text, jti, expires_at })
     }
 
@@ -124,7 +163,7 @@ impl Mint {
         now: UnixTime,
     ) -> Result<String, SigningError> {
         let expires_at = now.plus(lifetime.unwrap_or(self.access_lifetime));
-        self.sign(keys, access_claims(refresh, &new_id(), now, expires_at))
+        self.sign(keys, self.access_claims(refresh, &new_id(), now, expires_at))
     }
 
     /// Signs a refresh token whose claims came from [`Self::refresh_claims`] or [`Self::renewed`].
@@ -133,11 +172,30 @@ impl Mint {
         keys: &Keys,
         claims: Map<String, Value>,
     ) -> Result<NewRefresh, SigningError> {
-        let jti = claims.get("jti").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let jti = claims.get(&self.form.jti_claim).and_then(Value::as_str).unwrap_or_default().to_owned();
         let expires_at = UnixTime(claims.get("exp").and_then(Value::as_i64).unwrap_or_default());
         let text = self.sign(keys, claims)?;
         let record = RefreshToken { jti, hash: hash(&text), expires_at, claims: None };
         Ok(NewRefresh { text, record })
+    }
+
+    fn access_claims(
+        &self,
+        refresh: &Map<String, Value>,
+        jti: &str,
+        issued_at: UnixTime,
+        expires_at: UnixTime,
+    ) -> Map<String, Value> {
+        let mut claims = Map::new();
+        claims.insert(self.form.token_type_claim.clone(), json!("access"));
+        claims.insert("exp".to_owned(), json!(expires_at.0));
+        claims.insert("iat".to_owned(), json!(issued_at.0));
+        claims.insert(self.form.jti_claim.clone(), json!(jti));
+        // A token that is known by another claim may still have a `jti`, which names the refresh token.
+        for (name, value) in refresh.iter().filter(|(name, _)| *name != "jti") {
+            claims.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        claims
     }
 
     fn sign(&self, keys: &Keys, mut claims: Map<String, Value>) -> Result<String, SigningError> {
@@ -162,23 +220,6 @@ pub(super) fn cap(claims: &mut Map<String, Value>, end: Option<UnixTime>) {
     {
         *exp = json!(end.0);
     }
-}
-
-fn access_claims(
-    refresh: &Map<String, Value>,
-    jti: &str,
-    issued_at: UnixTime,
-    expires_at: UnixTime,
-) -> Map<String, Value> {
-    let mut claims = Map::new();
-    claims.insert("token_type".to_owned(), json!("access"));
-    claims.insert("exp".to_owned(), json!(expires_at.0));
-    claims.insert("iat".to_owned(), json!(issued_at.0));
-    claims.insert("jti".to_owned(), json!(jti));
-    for (name, value) in refresh {
-        claims.entry(name.clone()).or_insert_with(|| value.clone());
-    }
-    claims
 }
 
 /// SHA-256 of a token's payload, by which the store knows it again: a token that is signed once more, also by a newer

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod endpoint;
 mod fields;
+mod fingerprint;
 mod keys;
 mod logout;
 mod media_type;
@@ -18,6 +19,8 @@ mod refused;
 mod rotation;
 mod session_event;
 mod site;
+mod sliding;
+mod standing;
 mod successor;
 mod throttle;
 mod token_press;
@@ -45,7 +48,7 @@ use self::site::Exchange;
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, SessionRules, TokenPaths};
+use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
@@ -59,6 +62,7 @@ pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
 pub use session_event::SessionEvent;
+pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
 pub use upkeep::{ShuttingOut, shut_out};
 
@@ -71,10 +75,13 @@ pub struct Issuer {
     rules: SessionRules,
     /// `iss` of its tokens.
     name: Option<String>,
+    update_last_login: bool,
+    form: TokenForm,
     leeway: Duration,
     keys: Keys,
     mint: Mint,
     policy: Policy,
+    sliding_policy: Policy,
     users: Box<dyn Users>,
     own_users: Arc<dyn OwnUsers>,
     passwords: Arc<Passwords>,
@@ -117,6 +124,9 @@ pub enum OpenError {
     /// `issuer.signing_key`.
     #[error("`issuer.signing_key` can't be used")]
     SigningKey(#[from] SigningError),
+    /// `issuer.verifying_key`.
+    #[error("`issuer.verifying_key` is not the public half of `issuer.signing_key`")]
+    OtherVerifyingKey,
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
@@ -155,10 +165,13 @@ impl Issuer {
             blacklist_after_rotation: config.blacklist_after_rotation,
             rules: config.sessions.clone(),
             name: config.issuer.clone(),
-            leeway: config.leeway,
             keys,
             mint: Mint::new(config),
-            policy: presented::policy(config),
+            policy: presented::policy(config, "refresh"),
+            sliding_policy: presented::policy(config, "sliding"),
+            update_last_login: config.update_last_login,
+            form: config.form.clone(),
+            leeway: config.leeway,
             users: store::open_users(&config.users, Arc::clone(&store) as _, Arc::clone(&passwords)).await?,
             own_users: Arc::clone(&store) as _,
             passwords,
@@ -226,11 +239,13 @@ impl Issuer {
             Action::Blacklist => self.blacklist(&body, now).await,
             Action::Logout => self.logout(request.headers(), &body, Extent::Session, now).await,
             Action::LogoutAll => self.logout(request.headers(), &body, Extent::User, now).await,
+            Action::SlidingObtain => self.sliding_obtain(&body, client, now).await,
+            Action::SlidingRefresh => self.sliding_refresh(&body, now).await,
         }
     }
 
     fn with_slash(&self, action: Action, request: &Request<Bytes>) -> HeaderValue {
-        let path = action.path(&self.paths);
+        let path = action.path(&self.paths).unwrap_or("/");
         let query = request.uri().query().map(|query| format!("{path}?{query}"));
         query
             .and_then(|location| HeaderValue::try_from(location).ok())

@@ -44,6 +44,10 @@ pub(super) enum Refused {
     Account,
     /// The token is not good.
     Token(TokenFault),
+    /// A sliding token is good, but does not say until when it may be renewed; the claim that would.
+    NoSlidingEnd(String),
+    /// A sliding token is good, but may be renewed no more; the claim that says so.
+    SlidingEnded(String),
     /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
     BlacklistedAtVerify,
     /// Somebody else did the same at the same time: the caller looks again.
@@ -94,8 +98,12 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::BlacklistedAtVerify => StatusCode::BAD_REQUEST,
-            Self::Credentials | Self::Account | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
             Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -128,6 +136,12 @@ impl Refused {
             }
             Self::Account => detail("No active account found for the given token.".to_owned()),
             Self::Token(fault) => with_code(fault.message(), "token_not_valid"),
+            Self::NoSlidingEnd(claim) => {
+                with_code(&format!("Token has no '{claim}' claim"), "token_not_valid")
+            }
+            Self::SlidingEnded(claim) => {
+                with_code(&format!("Token '{claim}' claim has expired"), "token_not_valid")
+            }
             Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
             Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
             Self::Store(_) => with_code(
@@ -154,6 +168,8 @@ impl Refused {
             | Self::Account
             | Self::Token(_)
             | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Internal(_) => None,
         }
@@ -171,7 +187,9 @@ impl Refused {
             Self::Credentials => Outcome::RefusedCredentials,
             Self::Throttled { .. } => Outcome::Throttled,
             Self::Account => Outcome::RefusedAccount,
-            Self::Token(_) | Self::BlacklistedAtVerify => Outcome::RefusedToken,
+            Self::Token(_) | Self::NoSlidingEnd(_) | Self::SlidingEnded(_) | Self::BlacklistedAtVerify => {
+                Outcome::RefusedToken
+            }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
@@ -193,6 +211,8 @@ impl Refused {
             | Self::Account
             | Self::Token(_)
             | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Busy(_)
             | Self::Store(_)
@@ -218,6 +238,8 @@ impl Refused {
             | Self::Account
             | Self::Token(_)
             | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify => None,
         }
     }

@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
-use super::fields;
 use super::mint::{self, Stamp};
 use super::presented::{RefreshPresented, UserClaim};
 use super::refused::{Refused, TokenFault};
 use super::session_event::SessionEvent;
+use super::{fields, fingerprint};
 use crate::base::UnixTime;
 use crate::config::{Compatibility, OnReuse};
 use crate::store::{
@@ -56,7 +56,7 @@ impl Issuer {
         let (user, mut claims) = match self.compatibility {
             Compatibility::Tollgate => {
                 let session = living_session(text, old)?;
-                let user = self.session_user(session).await?;
+                let user = self.session_user(session, old).await?;
                 let claims = self.mint.refresh_claims(&user, &session.sid, now);
                 (Some(user.id), claims)
             }
@@ -79,7 +79,7 @@ impl Issuer {
         // An old token that stays good has many successors, so there is none to be made again.
         let successors = if retire { Some(self.successors().await?) } else { None };
         if let Some(successors) = successors {
-            claims.insert("jti".to_owned(), json!(successors.refresh_id(old.jti())));
+            claims.insert(self.form.jti_claim.clone(), json!(successors.refresh_id(old.jti())));
             stamp.jti = successors.access_id(old.jti());
         }
         let access = self.mint.access(&self.keys, &claims, stamp)?;
@@ -192,7 +192,7 @@ impl Issuer {
         claims: Map<String, Value>,
         session: &SessionRecord,
     ) -> Result<Granted, Refused> {
-        let user = self.session_user(session).await?.id;
+        let user = self.session_user(session, old).await?.id;
         let issued_at = claims.get("iat").and_then(Value::as_i64).map_or(UnixTime(0), UnixTime);
         let jti = self.successors().await?.access_id(old.jti());
         let stamp = Stamp { jti, issued_at, end: self.absolute_end(session.started_at) };
@@ -226,9 +226,18 @@ impl Issuer {
     }
 
     /// The user of a session.
-    async fn session_user(&self, session: &SessionRecord) -> Result<User, Refused> {
+    async fn session_user(&self, session: &SessionRecord, token: &RefreshPresented) -> Result<User, Refused> {
         let user = self.users.by_id(session.user.as_str()).await?;
-        user.filter(|user| user.active).ok_or(Refused::Account)
+        let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
+        // A changed password ends what was made by the old one, and a refresh would make a new fingerprint.
+        if let Some(claim) = &self.form.revoke_token_claim {
+            let known = user.password.as_ref().map(fingerprint::of);
+            let told = token.members().get(claim).and_then(Value::as_str);
+            if told != known.as_deref() {
+                return Err(Refused::Account);
+            }
+        }
+        Ok(user)
     }
 
     /// The user whom a token names. SimpleJWT lets one pass that names none.
@@ -238,7 +247,8 @@ impl Issuer {
             UserClaim::Id(id) => self.users.by_id(&id).await?,
             UserClaim::Impossible => None,
         };
-        user.filter(|user| user.active).map(Some).ok_or(Refused::Account)
+        let lets_in = |user: &User| user.active || !self.form.check_user_is_active;
+        user.filter(lets_in).map(Some).ok_or(Refused::Account)
     }
 }
 

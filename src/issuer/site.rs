@@ -46,7 +46,8 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Option<Granted>, Refused> {
         let Some(claims) = self.read_foreign(text, now)? else { return Ok(None) };
-        let (Some(jti), Some(expires_at)) = (claims.id().map(str::to_owned), claims.expires_at()) else {
+        let (Some(jti), Some(expires_at)) = (self.name_of(&claims).map(str::to_owned), claims.expires_at())
+        else {
             return Err(TokenFault::NoId.into());
         };
         let state = self.sessions.refresh_state(&jti).await?;
@@ -54,7 +55,8 @@ impl Issuer {
             // One of ours: the two have the same key.
             return Ok(None);
         }
-        let old = RefreshPresented::foreign(jti, expires_at, claims, state.blacklisted);
+        let user = self.user_of(&claims);
+        let old = RefreshPresented::foreign(jti, expires_at, user, claims, state.blacklisted);
         if old.blacklisted {
             return self.repeat(text, &old, now).await.map(Some);
         }
@@ -140,7 +142,7 @@ impl Issuer {
     }
 
     /// Whether the site ended this token, where its blacklist is looked at.
-    pub(super) async fn is_blacklisted_by_site(&self, jti: &str) -> Result<bool, Refused> {
+    pub(super) async fn is_blacklisted_by_site(&self, jti: &str) -> Result<bool, StoreError> {
         match &self.site {
             Some(site) => Ok(site.is_blacklisted(jti).await?),
             None => Ok(false),

@@ -15,7 +15,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::*;
 use crate::base::{Algorithm, AlgorithmSet, Secret};
-use crate::config::ClaimSource;
+use crate::config::{ClaimSource, TokenForm};
 use crate::jwt::{HeaderForm, Limits, parse, verify};
 use crate::store::NewUser;
 
@@ -44,12 +44,13 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         store: folder.path().join("data/tollgate.db"),
         users: config::Users::Own,
         paths: TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/api/token/verify/".to_owned(),
-            blacklist: "/api/token/blacklist/".to_owned(),
-            logout: "/api/token/logout/".to_owned(),
-            logout_all: "/api/token/logout/all/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/api/token/verify/".to_owned()),
+            blacklist: Some("/api/token/blacklist/".to_owned()),
+            logout: Some("/api/token/logout/".to_owned()),
+            logout_all: Some("/api/token/logout/all/".to_owned()),
+            ..TokenPaths::default()
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
@@ -58,6 +59,9 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         sessions: SessionRules::TOLLGATE,
         algorithm: Algorithm::ES256,
         signing_key: None,
+        verifying_key: None,
+        update_last_login: true,
+        form: TokenForm::usual(),
         key_ring: folder.path().join("keys"),
         claims: vec![
             ("username".to_owned(), ClaimSource::Username),

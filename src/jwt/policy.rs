@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{ClaimPath, ReasonCode, UnixTime};
-use crate::config::{Audiences, ClaimValue, IssuerRule, Provider, RequiredClaim, TokenRules, TokenTyp};
+use crate::config::{
+    Audiences, ClaimValue, IssuerRule, OwnTokenRules, Provider, RequiredClaim, TokenRules, TokenTyp,
+};
 
 use super::claims::Claims;
 
@@ -74,6 +76,9 @@ pub enum PolicyError {
     /// `azp` or `client_id` names none of the provider's authorized parties, or neither is there.
     #[error("the token was issued to another party")]
     WrongAuthorizedParty,
+    /// There is no name of the token, and the provider asks for one.
+    #[error("the token has no name of its own")]
+    MissingId,
     /// There is no `token_type`, and the provider asks for one.
     #[error("the token has no \"token_type\"")]
     MissingTokenType,
@@ -109,7 +114,9 @@ impl PolicyError {
             Self::IssuedInTheFuture { .. } => ReasonCode::IssuedInTheFuture,
             Self::WrongIssuer => ReasonCode::UnknownIssuer,
             Self::WrongAudience => ReasonCode::WrongAudience,
-            Self::MissingTokenType | Self::WrongTokenType => ReasonCode::WrongTokenType,
+            Self::MissingId => ReasonCode::MissingTokenId,
+            Self::MissingTokenType => ReasonCode::MissingTokenType,
+            Self::WrongTokenType => ReasonCode::WrongTokenType,
             Self::WrongTyp => ReasonCode::WrongTyp,
             Self::MissingIssuedAt | Self::MissingClaim { .. } => ReasonCode::MissingClaim,
             Self::TooOld { .. } => ReasonCode::TokenTooOld,
@@ -161,7 +168,10 @@ impl Policy {
         if claims.expires_at().is_none() {
             return Err(PolicyError::MissingExpiry);
         }
-        self.check_token_type(claims)?;
+        match &self.rules.own {
+            Some(own) => check_own(own, claims)?,
+            None => self.check_token_type(claims)?,
+        }
         self.check_typ(typ)?;
         self.check_ages(claims, now)?;
         self.check_authorized_party(claims)?;
@@ -288,6 +298,17 @@ impl Policy {
             Err(PolicyError::WrongAuthorizedParty)
         }
     }
+}
+
+/// As SimpleJWT looks at its own tokens, in its order: the name, then the type.
+fn check_own(own: &OwnTokenRules, claims: &Claims) -> Result<(), PolicyError> {
+    let members = claims.members();
+    if own.id_claim.as_ref().is_some_and(|name| !members.contains_key(name)) {
+        return Err(PolicyError::MissingId);
+    }
+    let token_type = members.get(&own.token_type_claim).ok_or(PolicyError::MissingTokenType)?;
+    let fits = own.token_types.iter().any(|ours| token_type == ours.as_str());
+    if fits { Ok(()) } else { Err(PolicyError::WrongTokenType) }
 }
 
 fn check_required(required: &RequiredClaim, claims: &Claims) -> Result<(), PolicyError> {

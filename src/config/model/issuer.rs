@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Provider, SessionRules, Users};
+use super::{Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -31,8 +31,14 @@ pub struct Issuer {
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
     pub signing_key: Option<Secret>,
+    /// `verifying_key:` the public half of `signing_key` in PEM, if it is said: the two must fit.
+    pub verifying_key: Option<Secret>,
     /// `key_ring:` its folder; default `keys` below `state.directory`.
     pub key_ring: PathBuf,
+    /// `update_last_login:` a login writes its time to the user's row; default true, SimpleJWT's false.
+    pub update_last_login: bool,
+    /// How tokens look and how they are looked at.
+    pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
     /// `throttle:` which failed logins are slowed down.
@@ -56,21 +62,35 @@ pub enum Compatibility {
     SimpleJwt,
 }
 
-/// `paths:` of the issuer, each absolute.
-#[derive(Debug, Clone)]
+/// `paths:` of the issuer, each absolute. `None`, written as `off`: there is no such endpoint.
+#[derive(Debug, Clone, Default)]
 pub struct TokenPaths {
     /// Log in; default `/api/token/`.
-    pub obtain: String,
+    pub obtain: Option<String>,
     /// Trade a refresh token; default `/api/token/refresh/`.
-    pub refresh: String,
+    pub refresh: Option<String>,
     /// Ask whether a token is good; default `/api/token/verify/`.
-    pub verify: String,
+    pub verify: Option<String>,
     /// End a refresh token; default `/api/token/blacklist/`.
-    pub blacklist: String,
+    pub blacklist: Option<String>,
     /// End a session; default `/api/token/logout/`.
-    pub logout: String,
+    pub logout: Option<String>,
     /// End all sessions of a user; default `/api/token/logout/all/`.
-    pub logout_all: String,
+    pub logout_all: Option<String>,
+    /// Log in for a sliding token; default off.
+    pub sliding_obtain: Option<String>,
+    /// Renew a sliding token; default off.
+    pub sliding_refresh: Option<String>,
+}
+
+impl TokenPaths {
+    /// All that are there.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        let Self { obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh } =
+            self;
+        let paths = [obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh];
+        paths.into_iter().flatten().map(String::as_str)
+    }
 }
 
 /// `throttle:` of the issuer: how many failed logins are taken before one has to wait. `None`: any number.

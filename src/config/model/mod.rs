@@ -9,6 +9,7 @@ mod providers;
 mod routes;
 mod server;
 mod sessions;
+mod token_form;
 mod upstreams;
 mod users;
 
@@ -22,6 +23,7 @@ pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
 pub use self::sessions::*;
+pub use self::token_form::*;
 pub use self::upstreams::*;
 pub use self::users::*;
 

@@ -46,6 +46,20 @@ pub struct TokenRules {
     pub max_age: Option<Duration>,
     /// `max_lifetime:` the longest time from `iat` to `exp`.
     pub max_lifetime: Option<Duration>,
+    /// What the issuer says of its own tokens, for the provider with own keys; it takes the place of
+    /// [`Provider::token_type`].
+    pub own: Option<OwnTokenRules>,
+}
+
+/// How the built-in issuer's tokens are looked at.
+#[derive(Debug, Clone)]
+pub struct OwnTokenRules {
+    /// The claim that tells the type.
+    pub token_type_claim: String,
+    /// What it may be.
+    pub token_types: Vec<String>,
+    /// The claim that must name the token. `None`: it may be absent.
+    pub id_claim: Option<String>,
 }
 
 /// `until:` of a provider.

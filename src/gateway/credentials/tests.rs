@@ -118,6 +118,8 @@ mod in_a_header {
             providers: crate::gateway::snapshot::Providers::default(),
             mode: crate::config::AuthMode::Enforce,
             credentials: Credentials::new(sources),
+            refusals: crate::config::RefusalForm::Standard,
+            standing_check: None,
         };
         let auth = auth(&[bearer(own.clone(), &[])]);
         for (forwarding, forwarded) in [(TokenForwarding::Forward, true), (TokenForwarding::Remove, false)] {
