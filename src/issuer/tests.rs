@@ -632,10 +632,10 @@ async fn a_verifying_key_of_another_pair_stops_the_start() {
     config.signing_key = ours.to_pem();
     // A private key is no public one either.
     config.verifying_key = other.to_pem();
-    let error = Issuer::open(&config, true, 1, NOW).await.expect_err("another key");
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
     assert!(matches!(error, OpenError::VerificationKey(KeyError::PrivateKey)), "{error}");
     config.verifying_key = Some(Secret::new(OTHER_PUBLIC_KEY));
-    let error = Issuer::open(&config, true, 1, NOW).await.expect_err("another key");
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
     assert!(matches!(error, OpenError::OtherVerifyingKey), "{error}");
 }
 
