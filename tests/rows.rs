@@ -14,6 +14,7 @@ const ROWS: &[(&str, u8)] = &[
     ("telemetry", 1),
     ("config", 2),
     ("http", 2),
+    ("egress", 3),
     ("jwt", 3),
     ("store", 4),
     ("providers", 5),

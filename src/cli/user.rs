@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::user_sessions::{self, Whom};
 use super::{Failure, issuer, password, read, runtime};
-use crate::config::Issuer;
+use crate::config::{Issuer, Users};
 use crate::issuer::check_credential;
 use crate::server::clock;
 use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreError, UserRows as _};
@@ -72,6 +72,11 @@ impl User {
     pub(super) fn run(self, file: &Path) -> Result<(), Failure> {
         let config = read(file)?;
         let issuer = issuer(&config, file)?;
+        if !matches!(issuer.users, Users::Own) {
+            return Err(Failure::Usage(
+                "`issuer.users` says that users live elsewhere: change them there".into(),
+            ));
+        }
         match self {
             Self::Add(user) => runtime()?.block_on(add(issuer, user)),
             Self::Passwd { name, password_stdin } => {

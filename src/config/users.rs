@@ -32,7 +32,7 @@ const DATABASE: &str =
 /// Reads `users:`.
 pub(super) fn read(node: &Node<'_>) -> Option<Users> {
     if !matches!(node.value(), Value::Map(_)) {
-        return node.choice(&[("own", ())]).map(|()| Users::Own);
+        return node.parse(PLACES, |text| (text == "own").then_some(Users::Own));
     }
     node.section(|section| {
         let places = ["django", "file", "http", "ldap"].map(|name| (name, section.key(name)));
@@ -132,7 +132,9 @@ pub(super) fn database(node: &Node<'_>) -> Option<Database> {
             || bare.starts_with("%2F")
             || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     };
-    let by_setting = setting("host").map(|host| percent_decode_str(host).decode_utf8_lossy().into_owned());
+    let by_setting = setting("hostaddr")
+        .or_else(|| setting("host"))
+        .map(|host| percent_decode_str(host).decode_utf8_lossy().into_owned());
     let is_local = match (&by_setting, setting("socket")) {
         (_, Some(_)) => true,
         (Some(host), None) => host.starts_with('/') || host_is_local(host),

@@ -74,6 +74,29 @@ impl<'r> Node<'r> {
         &self.written.value
     }
 
+    /// The same, with its place.
+    pub(super) fn written(&self) -> &'r Written {
+        self.written
+    }
+
+    /// The entries of a section; none where it is another value.
+    pub(super) fn entries(&self) -> &'r [Entry] {
+        match self.value() {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Each of the entries, for who looks at a section that is read afterwards.
+    pub(super) fn children(&self) -> Vec<Self> {
+        self.entries().iter().map(|entry| self.child(entry)).collect()
+    }
+
+    /// The value of a key, for who looks at a section that is read afterwards.
+    pub(super) fn peek(&self, key: &str) -> Option<Self> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| self.child(entry))
+    }
+
     /// The shared reader.
     pub(super) fn reader(&self) -> &'r Reader<'r> {
         self.reader
@@ -217,7 +240,8 @@ impl<'r> Node<'r> {
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    fn child(&self, entry: &'r Entry) -> Self {
+    /// The value of one of its entries.
+    pub(super) fn child(&self, entry: &'r Entry) -> Self {
         let path = match self.path.as_str() {
             "" => key_shown(&entry.key),
             path => format!("{path}.{}", key_shown(&entry.key)),

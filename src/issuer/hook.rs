@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 use super::Issuer;
 use super::refused::Refused;
 use crate::config::{self, OnHookError, TokenForm};
+use crate::egress::client_options;
 use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
 use crate::jwt::{Limits, ParseError, parse_object};
-use crate::providers::client_options;
 use crate::store::User;
 
 const ACCEPT: &str = "application/json";

@@ -53,8 +53,7 @@ use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::revocations::Revocations;
 use crate::store::{
-    self, Ending, HashedUsers, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite,
-    Users,
+    self, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -78,6 +77,8 @@ pub struct Issuer {
     update_last_login: bool,
     form: TokenForm,
     leeway: Duration,
+    /// So long after their `exp` its tokens may still be taken.
+    longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
     hook: Option<Hook>,
@@ -136,7 +137,8 @@ pub enum OpenError {
 }
 
 impl Issuer {
-    /// Opens database and keys; with `make_missing` it makes them where there are none. `cores` is how many
+    /// Opens database and keys; with `make_missing` it makes them where there are none, and the database also if users
+    /// live elsewhere. `cores` is how many
     /// passwords may be hashed at once. Must be called on the control plane's runtime, which then serves it.
     ///
     /// # Errors
@@ -148,7 +150,9 @@ impl Issuer {
         now: UnixTime,
         shared: Shared,
     ) -> Result<Self, OpenError> {
-        let missing = if make_missing { Missing::Create } else { Missing::Refuse };
+        // Without users of its own in it, an empty database is no sign of a wrong path.
+        let users_live_here = matches!(config.users, config::Users::Own);
+        let missing = if make_missing || !users_live_here { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
         let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
         let passwords = Arc::new(Passwords::new(Handle::current(), cores));
@@ -167,7 +171,14 @@ impl Issuer {
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
-            users: Box::new(HashedUsers::new(Arc::clone(&store) as _, Arc::clone(&passwords))),
+            longest_leeway: config.longest_leeway,
+            users: store::open_users(
+                &config.users,
+                Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
+                Arc::clone(&passwords),
+            )
+            .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
             throttle: Throttle::new(&config.throttle),
@@ -272,7 +283,7 @@ impl Issuer {
 
     /// What the revocations of a session that ends now say.
     fn ending(&self, now: UnixTime) -> Ending<'_> {
-        Ending { issuer: self.name.as_deref(), leeway: self.leeway, now }
+        Ending { issuer: self.name.as_deref(), leeway: self.longest_leeway, now }
     }
 
     /// The gateway's own users.

@@ -73,6 +73,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
+        longest_leeway: Duration::ZERO,
     }
 }
 
@@ -604,6 +605,8 @@ async fn claims_have_the_names_that_the_site_gave_them() {
             config.form.user_id_claim = "who".to_owned();
             config.form.token_type_claim = "kind".to_owned();
             config.form.jti_claim = "id".to_owned();
+            config.sessions.reuse_grace = Duration::ZERO;
+            config.sessions.on_reuse = config::OnReuse::Refuse;
         })
         .await;
         let (access, refresh) = site.login().await;

@@ -113,11 +113,11 @@ impl SkewGauge {
         Self { name, leeway, by, metrics, told: false }
     }
 
-    /// So many seconds the provider's clock is ahead of ours.
-    pub(super) fn set(&mut self, ahead: i64) {
+    /// So many seconds the provider's clock is ahead of ours; the log tells of it if it `is_told`.
+    pub(super) fn set(&mut self, ahead: i64, is_told: bool) {
         let Self { name, leeway, by, .. } = self;
         self.metrics.clock_skew.with_label_values(&[name.as_str(), by.word()]).set(ahead);
-        let differs = by.tells_of(ahead, *leeway);
+        let differs = is_told && by.tells_of(ahead, *leeway);
         if differs && !self.told {
             tracing::warn!(provider = %name, seconds_ahead = ahead, ?leeway, by = by.word(), "the provider's clock differs from ours");
         } else if !differs && self.told {
@@ -153,7 +153,7 @@ pub(super) fn start(providers: &[Arc<Provider>], fetching: &Fetching) {
                     least.add(age);
                 }
                 if let Some(age) = least.get() {
-                    gauge.set(age.saturating_neg());
+                    gauge.set(age.saturating_neg(), true);
                 }
             }
         }

@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::remote::client_options;
 use crate::base::{ProviderName, UnixTime};
 use crate::config;
+use crate::egress::client_options;
 use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
 use crate::jwt::{Claims, Limits, ParseError, parse_object};
 use crate::telemetry::Metrics;

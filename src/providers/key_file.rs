@@ -43,6 +43,7 @@ impl KeyFile {
             | config::KeySource::Jwks(_)
             | config::KeySource::Secret(_)
             | config::KeySource::Remote(_)
+            | config::KeySource::RemoteByTenant(_)
             | config::KeySource::Introspection(_) => return None,
         };
         let mut file = Self { path, form, seen: [0; 32] };

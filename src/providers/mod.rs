@@ -10,6 +10,7 @@
 //! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
 
+mod budget;
 mod clock_skew;
 mod demand;
 mod discovery;
@@ -21,13 +22,13 @@ mod key_file;
 mod remote;
 mod schedule;
 mod source;
+mod tenants;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::Guard;
 use http::HeaderValue;
 
 use crate::base::{Algorithm, AlgorithmSet, ProviderName, ShortText, UnixTime};
@@ -39,12 +40,13 @@ use crate::jwt::{
 
 pub use fetcher::{Fetching, first_fetches, start_fetching};
 pub use introspection::{Asking, Introspection, NoAnswer, Standing};
-pub use remote::client_options;
 pub use source::{KeySource, KeySourceId};
+pub use tenants::KeysOf;
 
 use clock_skew::TokenAges;
 use key_file::KeyFile;
 use remote::Remote;
+use tenants::Tenants;
 
 /// One party whose tokens are taken.
 #[derive(Debug)]
@@ -57,8 +59,9 @@ pub struct Provider {
     policy: Policy,
     leeway: Duration,
     token_ages: TokenAges,
-    /// Empty for good where it introspects.
+    /// Empty for good where it introspects, and where each tenant has keys of its own.
     keys: Arc<KeySource>,
+    tenants: Option<Arc<Tenants>>,
     introspection: Option<Arc<Introspection>>,
 }
 
@@ -131,22 +134,31 @@ impl Provider {
         self.index
     }
 
-    /// The issuer that the file names, as a header tells it; `None` for `issuer: any`.
+    /// The issuer of a token that is one of the provider's, as a header tells it: by the first of its spellings in the
+    /// file. `None` for `issuer: any`.
     #[must_use]
-    pub fn issuer_header(&self) -> Option<&HeaderValue> {
-        self.issuer_header.as_ref()
+    pub fn issuer_header(&self, issuer: Option<&str>) -> Option<HeaderValue> {
+        let IssuerRule::Tenants(tenants) = &self.issuer else { return self.issuer_header.clone() };
+        let issuer = tenants.issuer_of(tenants.tenant_of(issuer?)?)?;
+        HeaderValue::try_from(issuer).ok()
     }
 
-    /// Where its keys come from.
+    /// The tenant that the issuer of a token names, where the provider has tenants.
     #[must_use]
-    pub fn key_source(&self) -> KeySourceId {
-        self.keys.id()
+    pub fn tenant_of<'i>(&self, issuer: Option<&'i str>) -> Option<&'i str> {
+        self.issuer.tenant_of(issuer?)
+    }
+
+    /// The source of its keys, where all its tokens have one.
+    #[must_use]
+    pub fn key_source(&self) -> Arc<KeySource> {
+        Arc::clone(&self.keys)
     }
 
     /// Whether its file entry names this very issuer.
     #[must_use]
     pub fn names_issuer(&self, issuer: Option<&str>) -> bool {
-        matches!(&self.issuer, IssuerRule::Exactly(own) if Some(own.as_str()) == issuer)
+        issuer.is_some_and(|issuer| self.issuer.names(issuer))
     }
 
     /// Whether it takes any issuer.
@@ -155,27 +167,58 @@ impl Provider {
         self.issuer == IssuerRule::Any
     }
 
-    /// Its keys as they are now.
+    /// The keys by which it judges a token of this issuer.
     #[must_use]
-    pub fn keys(&self) -> Guard<Arc<KeySet>> {
-        self.keys.keys()
+    pub fn keys_of(&self, issuer: Option<&str>, now: UnixTime) -> KeysOf {
+        match (&self.tenants, self.tenant_of(issuer)) {
+            (None, _) => KeysOf::Source(Arc::clone(&self.keys)),
+            (Some(tenants), Some(tenant)) => tenants.keys_of(tenant, now),
+            (Some(_), None) => KeysOf::NoTenant,
+        }
     }
 
-    /// Whether its keys count: they came, and not too long ago. Asked for every token, remembered ones too.
+    /// Whether these are the keys by which it judges a token of this issuer.
     #[must_use]
-    pub fn has_keys_at(&self, now: UnixTime) -> bool {
-        self.keys.counts_at(now)
+    pub fn judges_by(&self, source: &KeySource, issuer: Option<&str>, now: UnixTime) -> bool {
+        match &self.tenants {
+            None => source.id() == self.keys.id(),
+            Some(tenants) => self.tenant_of(issuer).is_some_and(|tenant| tenants.has(source, tenant, now)),
+        }
     }
 
-    /// For a token that the key set `seen` does not vouch for: waits until keys were fetched again, if that may be now,
-    /// and tells whether the set is another one since. Keys that are not fetched are never others.
-    pub async fn newer_keys(&self, token: &Token<'_>, why: &VerifyError, seen: KeySetId) -> bool {
-        let Some(remote) = &self.keys.remote else { return false };
+    /// For a token of a tenant whose keys are to come: waits until they came, if they may be fetched now, and tells
+    /// whether more is known of them since.
+    pub async fn first_keys(&self, issuer: Option<&str>) -> bool {
+        match (&self.tenants, self.tenant_of(issuer)) {
+            (Some(tenants), Some(tenant)) => tenants.first_keys(tenant).await,
+            _ => false,
+        }
+    }
+
+    /// For a token that the key set `seen` of a source does not vouch for: waits until keys were fetched again, if that
+    /// may be now, and tells whether the set is another one since. Keys that are not fetched are never others.
+    pub async fn newer_keys(
+        &self,
+        token: &Token<'_>,
+        why: &VerifyError,
+        source: &KeySource,
+        seen: KeySetId,
+    ) -> bool {
+        let Some(remote) = &source.remote else { return false };
+        if source.is_closed() {
+            // The tenant was forgotten while the token was looked at.
+            return self.first_keys(token.claims().issuer()).await;
+        }
+        // What a new tenant's keys are was asked only just now.
+        let is_new = match (&self.tenants, source.tenant()) {
+            (Some(tenants), Some(tenant)) => !tenants.knows(tenant),
+            _ => false,
+        };
         // They may have come while the token was looked at.
-        if self.keys().id() == seen {
+        if source.keys().id() == seen && !is_new {
             remote.ask_for_key(token, why).await;
         }
-        self.keys().id() != seen
+        source.keys().id() != seen
     }
 
     /// Its introspection endpoint, where it has that in place of keys.
@@ -198,12 +241,21 @@ impl Provider {
         self.algorithms.contains(algorithm)
     }
 
-    /// Checks a token's signature with the provider's keys.
+    /// Checks a token's signature with the keys of a source, which [`Provider::keys_of`] gave for it.
     ///
     /// # Errors
-    /// [`VerifyError`] where no key of the provider made it.
-    pub fn verify(&self, token: &Token<'_>) -> Result<Arc<Key>, VerifyError> {
-        crate::jwt::verify(token, &self.keys(), self.algorithms)
+    /// [`VerifyError`] where no key of the source made it.
+    pub fn verify(
+        &self,
+        token: &Token<'_>,
+        source: &Arc<KeySource>,
+        now: UnixTime,
+    ) -> Result<Arc<Key>, VerifyError> {
+        let key = crate::jwt::verify(token, &source.keys(), self.algorithms)?;
+        if let Some(tenants) = &self.tenants {
+            tenants.vouch_for(source, now);
+        }
+        Ok(key)
     }
 
     /// Notes when a token was issued of which the signature was just found good: it tells of the provider's clock.
@@ -231,6 +283,7 @@ pub fn load(
     own: Option<&Arc<KeySet>>,
 ) -> Result<Vec<Arc<Provider>>, ProviderError> {
     let mut sources: HashMap<SharedSource, Arc<KeySource>> = HashMap::new();
+    let mut all_tenants: HashMap<SharedTenants, Arc<Tenants>> = HashMap::new();
     let mut loaded = Vec::with_capacity(providers.len());
     for (index, provider) in providers.iter().enumerate() {
         let fail = |problem| ProviderError { provider: provider.name.clone(), problem };
@@ -253,7 +306,19 @@ pub fn load(
             }
             _ => None,
         };
-        let has_keys = keys.remote.is_none() && introspection.is_none();
+        let tenants = match SharedTenants::of(provider) {
+            Some((shared, issuers, keys)) => Some(match all_tenants.get(&shared) {
+                Some(tenants) => Arc::clone(tenants),
+                None => {
+                    let tenants = Tenants::new(KeySourceId(index), provider, issuers, keys);
+                    let tenants = Arc::new(tenants.map_err(|error| fail(error.into()))?);
+                    all_tenants.insert(shared, Arc::clone(&tenants));
+                    tenants
+                }
+            }),
+            None => None,
+        };
+        let has_keys = keys.remote.is_none() && introspection.is_none() && tenants.is_none();
         let serves = |key: &Arc<Key>| !key.algorithms().intersection(provider.algorithms).is_empty();
         if has_keys && !keys.keys().keys().iter().any(serves) {
             return Err(fail(KeyProblem::NoKeyForAlgorithms(provider.algorithms)));
@@ -264,13 +329,17 @@ pub fn load(
             issuer: provider.issuer.clone(),
             issuer_header: match &provider.issuer {
                 IssuerRule::Exactly(issuer) => HeaderValue::from_str(issuer).ok(),
-                IssuerRule::Any => None,
+                IssuerRule::OneOf(issuers) => {
+                    issuers.first().and_then(|issuer| HeaderValue::from_str(issuer).ok())
+                }
+                IssuerRule::Tenants(_) | IssuerRule::Any => None,
             },
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
             leeway: provider.leeway,
             token_ages: TokenAges::new(),
             keys,
+            tenants,
             introspection,
         }));
     }
@@ -291,11 +360,32 @@ impl SharedSource {
                 Some(Self::File(path.clone()))
             }
             config::KeySource::Remote(keys) => Some(Self::Remote(keys.clone())),
-            config::KeySource::Own
+            config::KeySource::RemoteByTenant(_)
+            | config::KeySource::Own
             | config::KeySource::Jwks(_)
             | config::KeySource::Secret(_)
             | config::KeySource::Introspection(_) => None,
         }
+    }
+}
+
+/// What makes the tenants of two providers the same ones. Which of them each takes is its own.
+#[derive(PartialEq, Eq, Hash)]
+struct SharedTenants {
+    patterns: Vec<config::TenantPattern>,
+    keys: config::TenantKeys,
+    max: u32,
+}
+
+impl SharedTenants {
+    fn of(provider: &config::Provider) -> Option<(Self, &config::Tenants, &config::TenantKeys)> {
+        let (IssuerRule::Tenants(issuers), config::KeySource::RemoteByTenant(keys)) =
+            (&provider.issuer, &provider.keys)
+        else {
+            return None;
+        };
+        let shared = Self { patterns: issuers.patterns.clone(), keys: (**keys).clone(), max: issuers.max };
+        Some((shared, issuers, keys))
     }
 }
 
@@ -320,6 +410,7 @@ fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<
         config::KeySource::PemFile(_)
         | config::KeySource::JwksFile(_)
         | config::KeySource::Remote(_)
+        | config::KeySource::RemoteByTenant(_)
         | config::KeySource::Introspection(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
         config::KeySource::Jwks(set) => {

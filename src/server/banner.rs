@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::development::{DEMO_USER, authority_path, password_path};
-use crate::config::{AuthMode, Config, HostPattern, JWKS_PATH, PathPattern, Route, RouteAuth, Tls};
+use crate::config::{AuthMode, Config, HostPattern, JWKS_PATH, PathPattern, Route, RouteAuth, Tls, Users};
 use crate::issuer::Action;
 
 /// Writes a line; a string takes every text.
@@ -93,7 +93,9 @@ fn commands(text: &mut String, config: &Config, addresses: &[SocketAddr], admin:
     };
     let base = format!("{scheme}://localhost:{}", address.port());
     line!(text, "\nTry it (paste a line):");
-    if let Some(obtain) = config.issuer.as_ref().and_then(|issuer| issuer.paths.obtain.as_deref()) {
+    // The demo user lives nowhere else.
+    let issuer = config.issuer.as_ref().filter(|issuer| matches!(issuer.users, Users::Own));
+    if let Some(obtain) = issuer.and_then(|issuer| issuer.paths.obtain.as_deref()) {
         let password = shell_word(&from_here(&password_path(config)));
         let login = format!(
             "curl -sS {authority}--data username={DEMO_USER} --data password=\"$(cat {password})\" {base}{obtain}"

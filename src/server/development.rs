@@ -17,7 +17,7 @@ use rcgen::{
 };
 
 use crate::base::Secret;
-use crate::config::Config;
+use crate::config::{Config, Users};
 use crate::issuer::Issuer;
 use crate::store::{NewUser, PasswordError, StoreError};
 
@@ -116,13 +116,14 @@ fn host_only(address: IpAddr) -> CidrSubnet {
     }
 }
 
-/// Makes the demo user if there is none, with a random password that stays in a file, so that printed commands work at
+/// Makes the demo user if there is none and users live in our own store, with a random password that stays in a file, so that printed commands work at
 /// every start. Where the file is gone, the user gets a new password.
 pub(super) async fn make_demo_user(
     config: &Config,
     issuer: Option<&Arc<Issuer>>,
 ) -> Result<(), DevelopmentError> {
-    let Some(issuer) = issuer else { return Ok(()) };
+    let lives_here = config.issuer.as_ref().is_some_and(|issuer| matches!(issuer.users, Users::Own));
+    let Some(issuer) = issuer.filter(|_| lives_here) else { return Ok(()) };
     let users = issuer.own_users();
     let exists = users.user_by_name(DEMO_USER).await?.is_some();
     let path = password_path(config);

@@ -4,16 +4,28 @@
 //! logins; they may be two. `sqlite` answers both from one file. Time comes in as an argument, tokens by their `jti`
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
+mod django;
+mod http_users;
 mod key_ring;
+mod known_users;
+mod ldap_users;
+mod open;
 mod password;
 mod revocations;
 mod sessions;
+mod sql;
 mod sqlite;
+mod user_file;
 mod users;
 
 use futures_util::future::BoxFuture;
 
+pub use django::DjangoTables;
+pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
+pub use known_users::KnownUsers;
+pub use ldap_users::LdapUsers;
+pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use sessions::{
@@ -21,6 +33,7 @@ pub use sessions::{
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
+pub use user_file::UserFile;
 pub use users::{HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users};
 
 /// What a store answers with.
@@ -66,6 +79,14 @@ pub enum OpenError {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Where users live is not as `issuer.users` says.
+    #[error("the users in {database} can't be used as `issuer.users` says")]
+    Users {
+        /// The place.
+        database: String,
+        /// What stands in the way.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It is there and does not answer.
     #[error(transparent)]

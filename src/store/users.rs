@@ -37,10 +37,16 @@ pub enum LogInError {
 
 /// A table of users with the hashes of their passwords.
 pub trait UserRows: Send + Sync + 'static {
-    /// The user of this name, compared as the database compares.
+    /// The user of this name, compared as the database compares. What takes a second look-up is still missing: the
+    /// time must not tell who exists.
     fn user_by_name<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>>;
 
-    /// The user of this id. A text that can be no id is nobody's.
+    /// Adds what [`UserRows::user_by_name`] left out, once it is known who logs in.
+    fn complete(&self, user: User) -> Answer<'_, User> {
+        Box::pin(std::future::ready(Ok(user)))
+    }
+
+    /// The user of this id, with all that is known. A text that can be no id is nobody's.
     fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>>;
 
     /// Writes the time of last login.
@@ -93,7 +99,7 @@ impl Users for HashedUsers {
                 // The old hash is as good as it was before.
                 tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
             }
-            Ok(Some(user))
+            Ok(Some(self.rows.complete(user).await?))
         })
     }
 

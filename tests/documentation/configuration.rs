@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 18] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -52,6 +52,11 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     (
+        "tenants",
+        "providers: { NAME: { issuer: 'https://a/{tenant}', keys: { discovery: true }, audiences: [a], tenants: { allow: [a] } } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, identity: { headers: { NAME: { from: tenant } } }, upstream: 'http://a' }]",
+    ),
+    (
         "stale",
         "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}', on_error: stale }, audiences: [a] } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
@@ -59,16 +64,23 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
     (
         "simplejwt",
-        "providers: { OWN: { issuer: a, keys: { own: true } } }
-issuer: { compatibility: simplejwt, signing_key: '${LONG}' }
-routes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { compatibility: simplejwt, signing_key: '${LONG}' }\nroutes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
     ),
     ("hook", "issuer: { hook: { url: 'https://a/' } }"),
     (
         "user check",
-        "providers: { OWN: { issuer: a, keys: { own: true } } }
-issuer: { paths: {} }
-routes: [{ match: { path: /* }, auth: { providers: OWN, user_check: {} }, upstream: 'http://a' }]",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { paths: {} }\nroutes: [{ match: { path: /* }, auth: { providers: OWN, user_check: {} }, upstream: 'http://a' }]",
+    ),
+    (
+        "django",
+        "issuer: { users: { django: { database: 'sqlite://a', columns: {} } } }",
+    ),
+    ("file", "issuer: { users: { file: a } }"),
+    ("http", "issuer: { users: { http: { url: 'https://a/', fields: {}, fetch: {} } } }"),
+    ("ldap", "issuer: { users: { ldap: { url: 'ldaps://a', user_dn: 'a={username}', attributes: {} } } }"),
+    (
+        "ldap search",
+        "issuer: { users: { ldap: { url: 'ldaps://a', search: { base: a, filter: 'a={username}' } } } }",
     ),
     ("open route", "routes: [{ match: { path: /* }, auth: none, upstream: 'http://a' }]"),
 ];

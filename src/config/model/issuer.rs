@@ -51,6 +51,8 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// How far clocks may differ when a refresh token is read: the leeway of the provider with own keys.
     pub leeway: Duration,
+    /// So long after its `exp` may a token still be taken by some provider of the file.
+    pub longest_leeway: Duration,
 }
 
 /// `compatibility:` of the issuer.

@@ -54,8 +54,21 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// `observability:`.
     pub observability: Observability,
+    /// What the presets of `providers:` stand for, in the order of the file.
+    pub presets: Vec<PresetMeaning>,
     /// What is allowed but deserves a word, e.g. `audiences: any`. Printed at start and by `check`.
     pub warnings: Vec<Warning>,
+}
+
+/// What a `preset:` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresetMeaning {
+    /// Of which provider.
+    pub provider: String,
+    /// Its name.
+    pub preset: String,
+    /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
+    pub words: String,
 }
 
 /// A remark on a valid file.

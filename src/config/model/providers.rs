@@ -1,11 +1,14 @@
 //! `providers:` as meant.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 
 use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
+use crate::config::tenant_pattern::TenantPattern;
 use crate::config::token_typ::TokenTyp;
 
 use super::fetch::{Credential, EgressProxy, OwnCertificate};
@@ -91,8 +94,73 @@ pub enum ClaimValue {
 pub enum IssuerRule {
     /// This text, compared byte by byte.
     Exactly(String),
+    /// A list of these texts, which are spellings of one issuer: the first is the name by which others are told of it.
+    /// Never less than two.
+    OneOf(Vec<String>),
+    /// One issuer for each tenant of a provider.
+    Tenants(Tenants),
     /// `issuer: any`: whatever the token says, or nothing.
     Any,
+}
+
+/// The tenants of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenants {
+    /// How the issuer of each is spelled; never empty. The first is the name by which others are told of it.
+    pub patterns: Vec<TenantPattern>,
+    /// `tenants.allow`: which of them count.
+    pub allow: AllowedTenants,
+    /// `tenants.max`: of how many the keys are held at once; default 1000.
+    pub max: u32,
+}
+
+/// Which tenants count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedTenants {
+    /// `any`: all that the provider has.
+    Any,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl IssuerRule {
+    /// Whether it names this very issuer. `issuer: any` names none.
+    #[must_use]
+    pub fn names(&self, issuer: &str) -> bool {
+        match self {
+            Self::Exactly(own) => own == issuer,
+            Self::OneOf(own) => own.iter().any(|own| own == issuer),
+            Self::Tenants(tenants) => tenants.tenant_of(issuer).is_some(),
+            Self::Any => false,
+        }
+    }
+
+    /// The tenant whose issuer this is, if it is one that counts.
+    #[must_use]
+    pub fn tenant_of<'i>(&self, issuer: &'i str) -> Option<&'i str> {
+        match self {
+            Self::Tenants(tenants) => tenants.tenant_of(issuer),
+            Self::Exactly(_) | Self::OneOf(_) | Self::Any => None,
+        }
+    }
+}
+
+impl Tenants {
+    /// The tenant whose issuer this is, if it is one that counts.
+    #[must_use]
+    pub fn tenant_of<'i>(&self, issuer: &'i str) -> Option<&'i str> {
+        let counts = |tenant: &&str| match &self.allow {
+            AllowedTenants::Any => true,
+            AllowedTenants::Only(allowed) => allowed.contains(*tenant),
+        };
+        self.patterns.iter().filter_map(|pattern| pattern.tenant_of(issuer)).find(counts)
+    }
+
+    /// The name of a tenant's issuer by which others are told of it.
+    #[must_use]
+    pub fn issuer_of(&self, tenant: &str) -> Option<String> {
+        self.patterns.first()?.url_of(tenant)
+    }
 }
 
 /// Which `aud` a provider's tokens must have.
@@ -121,6 +189,8 @@ pub enum KeySource {
     Secret(Secret),
     /// `jwks_url:` or `discovery: true`: a JWK set on another server.
     Remote(Box<RemoteKeys>),
+    /// `jwks_url:` with `{tenant}`, or `discovery: true` with one in the issuer: a JWK set for each tenant.
+    RemoteByTenant(Box<TenantKeys>),
     /// `introspection:` in place of keys: the provider itself says whether a token is good.
     Introspection(Box<Introspection>),
 }
@@ -132,8 +202,40 @@ pub struct RemoteKeys {
     pub location: KeyLocation,
     /// `refresh:`.
     pub refresh: Refresh,
+    /// `fetch:`; the same for all tenants.
+    pub fetch: Arc<Fetch>,
+}
+
+/// Keys that are fetched for each tenant by itself, when the first token of it comes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TenantKeys {
+    /// Where they are.
+    pub location: TenantKeyLocation,
+    /// `refresh:`.
+    pub refresh: Refresh,
     /// `fetch:`.
-    pub fetch: Fetch,
+    pub fetch: Arc<Fetch>,
+}
+
+/// Where a provider publishes the keys of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TenantKeyLocation {
+    /// `jwks_url:`.
+    Url(TenantPattern),
+    /// `discovery: true`: where the document of the tenant's issuer says.
+    Discovery(TenantPattern),
+}
+
+impl TenantKeys {
+    /// The keys of one tenant; `None` where its name does not fit.
+    #[must_use]
+    pub fn of(&self, tenant: &str) -> Option<RemoteKeys> {
+        let location = match &self.location {
+            TenantKeyLocation::Url(url) => KeyLocation::Url(url.url_of(tenant)?.parse().ok()?),
+            TenantKeyLocation::Discovery(issuer) => KeyLocation::Discovery(issuer.url_of(tenant)?),
+        };
+        Some(RemoteKeys { location, refresh: self.refresh, fetch: Arc::clone(&self.fetch) })
+    }
 }
 
 /// Where a provider publishes its keys.

@@ -54,7 +54,7 @@ pub enum Database {
     Sqlite(PathBuf),
     /// `postgres://…`.
     Postgres(DatabaseUrl),
-    /// `mysql://…`, MariaDB too.
+    /// `mysql://…`, for MariaDB too.
     MySql(DatabaseUrl),
 }
 

@@ -26,7 +26,7 @@ use crate::base::{ByteSize, UnixTime};
 
 pub use credential::{ClientCertificate, Credential, Origin};
 pub use proxies::Proxies;
-pub use tls::ClientTlsError;
+pub use tls::{ClientTlsError, client_config as tls_config};
 pub use tunnel::ProxyRefusal;
 
 /// What a client may do.

@@ -40,7 +40,10 @@ pub enum ClientTlsError {
 }
 
 /// For the authorities of a file alone, or for those that the system trusts.
-pub(super) fn client_config(
+///
+/// # Errors
+/// Where the file can't be read or holds no certificate.
+pub fn client_config(
     ca: Option<&Path>,
     own: Option<&ClientCertificate>,
 ) -> Result<Arc<ClientConfig>, ClientTlsError> {

@@ -4,6 +4,7 @@
 //! wrote in between, so writers queue for the one writing connection and begin with `BEGIN IMMEDIATE`.
 
 mod ending;
+mod known_users;
 mod sessions;
 mod upkeep;
 mod users;
@@ -65,13 +66,13 @@ struct Pools {
 
 /// Which file lies at the path: a moved or removed one stays open and would swallow all writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
+pub(super) struct FileId {
     device: u64,
     inode: u64,
 }
 
 impl FileId {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }
@@ -340,6 +341,7 @@ fn migrations() -> Migrator {
     let steps = [
         (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
         (2, "revocations", include_str!("../../../migrations/sqlite/0002_revocations.sql")),
+        (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
     ];
     Migrator::with_migrations(
         steps

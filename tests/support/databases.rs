@@ -1,0 +1,200 @@
+//! A PostgreSQL or MariaDB of a test's own: reached by a socket in a private folder, gone with the test.
+//!
+//! Neither server runs as root, so as root they get the user that Debian's packages made for them.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Process;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// PostgreSQL, with the role and the database `site`.
+    Postgres,
+    /// MariaDB, with the database `site` for its `root`.
+    MariaDb,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct DatabaseServer {
+    kind: DatabaseKind,
+    folder: tempfile::TempDir,
+    process: Option<Process>,
+}
+
+impl DatabaseKind {
+    /// The program without which there is none.
+    pub fn program(self) -> PathBuf {
+        match self {
+            Self::Postgres => postgres("postgres"),
+            Self::MariaDb => PathBuf::from("/usr/sbin/mariadbd"),
+        }
+    }
+
+    /// The user that it runs as where the tests run as root.
+    fn user(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mysql",
+        }
+    }
+}
+
+impl DatabaseServer {
+    /// Makes an empty database and starts its server.
+    pub async fn start(kind: DatabaseKind) -> Self {
+        // Short: the path of a socket has a hundred characters at most.
+        let folder = tempfile::Builder::new().prefix("tg-db-").tempdir_in("/tmp").unwrap();
+        if let Some((user, group)) = ids(kind.user()) {
+            chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        let mut server = Self { kind, folder, process: None };
+        let data = server.path("data");
+        match kind {
+            DatabaseKind::Postgres => {
+                let made = server
+                    .command(&postgres("initdb"))
+                    .args(["--no-sync", "--auth=trust", "--username=site", "--encoding=UTF8", "--locale=C"])
+                    .arg("--pgdata")
+                    .arg(&data)
+                    .output();
+                succeeded("initdb", &made.unwrap());
+            }
+            DatabaseKind::MariaDb => {
+                let made = server
+                    .command(Path::new("/usr/bin/mariadb-install-db"))
+                    .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
+                    .arg(format!("--datadir={}", data.display()))
+                    .output();
+                succeeded("mariadb-install-db", &made.unwrap());
+            }
+        }
+        server.run().await;
+        match kind {
+            DatabaseKind::Postgres => server.statement("postgres", "CREATE DATABASE site"),
+            DatabaseKind::MariaDb => server.statement("", "CREATE DATABASE site"),
+        }
+        server
+    }
+
+    /// Starts the server, also again after [`DatabaseServer::stop`].
+    pub async fn run(&mut self) {
+        let (data, socket) = (self.path("data"), self.socket());
+        let (mut command, ready, stop) = match self.kind {
+            DatabaseKind::Postgres => {
+                let mut command = self.command(&postgres("postgres"));
+                command.arg("-D").arg(&data).arg("-k").arg(&socket);
+                command.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+                (command, "ready to accept connections", "INT")
+            }
+            DatabaseKind::MariaDb => {
+                let mut command = self.command(Path::new("/usr/sbin/mariadbd"));
+                command
+                    .args(["--no-defaults", "--skip-networking", "--character-set-server=utf8mb4"])
+                    .args(["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"])
+                    .arg(format!("--datadir={}", data.display()))
+                    .arg(format!("--socket={}", socket.display()))
+                    .arg(format!("--pid-file={}", self.path("pid").display()));
+                (command, "ready for connections", "TERM")
+            }
+        };
+        let process = Process::start("the database", &mut command, stop);
+        let found = process.find(ready, |lines| lines.iter().any(|line| line.contains(ready)).then_some(()));
+        found.await.expect("the database starts");
+        self.process = Some(process);
+    }
+
+    /// Stops the server and keeps its data.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Carries a statement out, or several, in the database `site`.
+    pub fn execute(&self, statement: &str) {
+        self.statement("site", statement);
+    }
+
+    fn statement(&self, database: &str, statement: &str) {
+        let mut client = match self.kind {
+            DatabaseKind::Postgres => {
+                let mut client = Command::new(postgres("psql"));
+                client.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", "site", "-d", database, "-h"]);
+                client.arg(self.socket()).args(["-c", statement]);
+                client
+            }
+            DatabaseKind::MariaDb => {
+                let mut client = Command::new("/usr/bin/mariadb");
+                client.arg("--no-defaults").arg(format!("--socket={}", self.socket().display()));
+                client.args(["-u", "root", "-e", statement]);
+                client.args(Some(database).filter(|database| !database.is_empty()));
+                client
+            }
+        };
+        succeeded(statement, &client.output().unwrap());
+    }
+
+    /// The folder of PostgreSQL's socket, or MariaDB's socket itself.
+    pub fn socket(&self) -> PathBuf {
+        match self.kind {
+            DatabaseKind::Postgres => self.folder.path().to_owned(),
+            DatabaseKind::MariaDb => self.path("s"),
+        }
+    }
+
+    /// As the gateway names it.
+    pub fn url(&self) -> String {
+        let socket = self.socket();
+        match self.kind {
+            DatabaseKind::Postgres => format!("postgres://site@localhost/site?host={}", socket.display()),
+            DatabaseKind::MariaDb => format!("mysql://root@localhost/site?socket={}", socket.display()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program that is not run as root.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = match ids(self.kind.user()) {
+            Some((user, group)) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+                command.arg("--clear-groups").arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.current_dir(self.folder.path()).env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The ids of a user, if the tests run as root.
+fn ids(user: &str) -> Option<(u32, u32)> {
+    if !rustix::process::getuid().is_root() {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let entry = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|entry| entry[0] == user);
+    let entry = entry.unwrap_or_else(|| panic!("there is no user {user}"));
+    Some((entry[2].parse().unwrap(), entry[3].parse().unwrap()))
+}
+
+/// One of PostgreSQL's programs, of the newest version: Debian keeps them out of `PATH`.
+fn postgres(program: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .max()
+        .unwrap_or_default();
+    PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin/{program}"))
+}
+
+fn succeeded(what: &str, output: &std::process::Output) {
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+}

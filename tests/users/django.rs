@@ -1,0 +1,277 @@
+//! A Django site's users in the three databases, made by Django itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
+use crate::support::{self, DatabaseKind, DatabaseServer, Tollgate};
+
+/// Where the site keeps its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+    MariaDb,
+}
+
+impl Database {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mariadb",
+        }
+    }
+}
+
+/// A site with its database, and nothing of Tollgate's.
+struct Site {
+    database: Database,
+    folder: tempfile::TempDir,
+    server: Option<DatabaseServer>,
+    model: &'static str,
+    /// Its hashes are no work, for tests that are about something else.
+    is_cheap: bool,
+}
+
+impl Site {
+    async fn new(database: Database) -> Self {
+        let server = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(DatabaseServer::start(DatabaseKind::Postgres).await),
+            Database::MariaDb => Some(DatabaseServer::start(DatabaseKind::MariaDb).await),
+        };
+        let folder = tempfile::Builder::new().prefix("tollgate-site-").tempdir().unwrap();
+        Self { database, folder, server, model: "auth.User", is_cheap: true }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("db.sqlite3")
+    }
+
+    /// Lets Django do something, and returns what it printed as JSON.
+    fn django(&self, arguments: &[&str]) -> Value {
+        let place = self.server.as_ref().map_or_else(|| self.file(), DatabaseServer::socket);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/django-users");
+        let output = Command::new(environment().join("bin/python"))
+            .arg(source.join("tool.py"))
+            .args(arguments)
+            .env("DJANGO_SETTINGS_MODULE", "settings")
+            .env("DATABASE", format!("{}:{}", self.database.name(), place.display()))
+            .env("USER_MODEL", self.model)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    fn make(&self, users: &Value) {
+        self.django(&["make", &users.to_string()]);
+    }
+
+    /// `users.django` of a `gateway.yaml` with further keys.
+    fn users(&self, more: &[(&str, Value)]) -> Value {
+        let database = match &self.server {
+            None => format!("sqlite://{}", self.file().display()),
+            Some(server) => server.url(),
+        };
+        let mut django = json!({ "database": database });
+        if self.is_cheap {
+            django["hashers"] = json!(["pbkdf2_sha256", "md5"]);
+            django["pbkdf2_iterations"] = 1_000.into();
+            django["rewrite_hashes"] = false.into();
+        }
+        for (key, value) in more {
+            django[key] = value.clone();
+        }
+        json!({ "django": django })
+    }
+}
+
+/// Where `scripts/test` put Django and the drivers of its databases.
+pub(crate) fn environment() -> PathBuf {
+    support::environment(
+        "TOLLGATE_TEST_DJANGO_USERS",
+        "venv/django-users",
+        include_bytes!("../data/django-users/requirements.txt"),
+    )
+}
+
+pub(crate) async fn users_of_every_hasher_log_in(database: Database) {
+    let mut site = Site::new(database).await;
+    site.is_cheap = false;
+    let hashers = ["pbkdf2_sha256", "pbkdf2_sha1", "argon2", "bcrypt_sha256", "scrypt", "bcrypt", "md5"];
+    let users: Vec<Value> = hashers
+        .iter()
+        .map(|hasher| json!({ "name": format!("by_{hasher}"), "password": PASSWORD, "hasher": hasher }))
+        .chain([json!({ "name": "unusable", "password": null })])
+        .collect();
+    site.make(&json!(users));
+    let gate = started(gateway(site.users(&[("rewrite_hashes", json!(false))]))).await;
+    for hasher in &hashers[..5] {
+        let name = format!("by_{hasher}");
+        let before = site.django(&["show", &name]);
+        assert!(before["password"].as_str().unwrap().starts_with(&format!("{hasher}$")), "{before}");
+        assert_eq!(before["last_login"], Value::Null);
+        let from = support::now();
+        let answer = log_in(&gate, &name, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert_eq!(claims(&answer, "access")["user_id"], before["id"], "{name}");
+        let after = site.django(&["show", &name]);
+        let login = after["last_login"].as_u64().expect("a time that Django reads");
+        assert!((from..=support::now()).contains(&login), "{name}: {login} from {from}");
+        assert_eq!(after["password"], before["password"], "not asked to renew it");
+    }
+    // Off in Django too, unless a site names them.
+    for name in ["by_bcrypt", "by_md5", "unusable"] {
+        assert_eq!(log_in(&gate, name, PASSWORD).await.status, 401, "{name}");
+    }
+    let renewing = started(gateway(site.users(&[("hashers", json!(["argon2", "bcrypt", "md5"]))]))).await;
+    for name in ["by_bcrypt", "by_md5"] {
+        let before = site.django(&["show", name]);
+        assert_eq!(log_in(&renewing, name, "correct-hors").await.status, 401, "{name}");
+        assert_eq!(site.django(&["show", name]), before, "a bad login changes nothing");
+        assert_eq!(log_in(&renewing, name, PASSWORD).await.status, 200, "{name}");
+        let after = site.django(&["show", name]);
+        assert!(after["password"].as_str().unwrap().starts_with("argon2$argon2id$"), "{name}: {after}");
+        assert_eq!(site.django(&["check", name, PASSWORD]), json!(true), "Django takes the new hash");
+    }
+    // As Django would by itself: PBKDF2 with this release's iterations, which it does not touch again.
+    let as_django = started(gateway(site.users(&[]))).await;
+    assert_eq!(log_in(&as_django, "by_argon2", PASSWORD).await.status, 200);
+    let after = site.django(&["show", "by_argon2"]);
+    assert!(after["password"].as_str().unwrap().starts_with("pbkdf2_sha256$1000000$"), "{after}");
+    assert_eq!(site.django(&["check", "by_argon2", PASSWORD]), json!(true));
+    assert_eq!(site.django(&["show", "by_argon2"]), after, "Django keeps the new hash");
+}
+
+/// Cheap to verify, and dear to the site.
+fn ada_and_gone() -> Value {
+    json!([
+        {
+            "name": "ada", "password": PASSWORD, "hasher": "md5", "email": "ada@example.com",
+            "groups": ["staff", "admin", "two words admin"],
+            "permissions": ["auth.change_user", "auth.add_group"],
+        },
+        { "name": "gone", "password": PASSWORD, "hasher": "md5", "is_active": false, "groups": ["admin"] },
+        { "name": "root", "password": PASSWORD, "hasher": "md5", "is_superuser": true },
+    ])
+}
+
+pub(crate) async fn suite(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&ada_and_gone());
+
+    let permissions = started(gateway(site.users(&[("roles_from", json!("permissions"))]))).await;
+    for name in ["ada", "root"] {
+        let granted = site.django(&["show", name])["permissions"].clone();
+        let granted: Vec<&str> =
+            granted.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let answer = log_in(&permissions, name, PASSWORD).await;
+        let scope = claims(&answer, "access")["scope"].clone();
+        let mut scopes: Vec<&str> = scope.as_str().unwrap().split(' ').collect();
+        scopes.sort_unstable();
+        assert_eq!(scopes, granted, "{name} may what Django lets {name} do");
+    }
+    let none = started(gateway(site.users(&[("roles_from", json!("none"))]))).await;
+    assert_eq!(claims(&log_in(&none, "ada", PASSWORD).await, "access")["scope"], "");
+
+    let gate = started(gateway(site.users(&[]))).await;
+    run(Place {
+        gate,
+        disable_ada: Box::new(move |_| {
+            site.django(&["set", "ada", "is_active", "false"]);
+            Box::pin(std::future::ready(()))
+        }),
+        is_asked_at_refresh: true,
+    })
+    .await;
+}
+
+pub(crate) async fn a_user_model_of_its_own(database: Database) {
+    let mut site = Site::new(database).await;
+    site.model = "people.Member";
+    site.make(
+        &json!([{ "name": "ada@example.com", "password": PASSWORD, "hasher": "md5", "groups": ["admin"] }]),
+    );
+    let model = [
+        ("table", json!("Club_members")),
+        (
+            "columns",
+            json!({ "username": "address", "email": "address", "is_active": "none", "last_login": "last_login" }),
+        ),
+        ("user_column", json!("member_id")),
+    ];
+    let gate = started(gateway(site.users(&model))).await;
+    let answer = log_in(&gate, "ada@example.com", PASSWORD).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let claims = claims(&answer, "access");
+    let id = site.django(&["show", "ada@example.com"])["id"].clone();
+    assert_eq!(claims["user_id"], id, "as Django writes it");
+    assert_eq!(id.as_str().unwrap().len(), 36, "{id}");
+    assert_eq!((&claims["email"], &claims["scope"]), (&json!("ada@example.com"), &json!("admin")));
+    let refresh = answer.json()["refresh"].clone();
+    let renewed = gate.post("/api/token/refresh/").json(json!({ "refresh": refresh })).await;
+    assert_eq!(renewed.status, 200, "found again by its id: {}", renewed.text());
+    assert!(site.django(&["show", "ada@example.com"])["last_login"].is_i64(), "noted");
+}
+
+pub(crate) async fn wrong_names_stop_the_start(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&json!([]));
+    for (key, value, said) in [
+        ("table", json!("auth_users"), "auth_users"),
+        ("columns", json!({ "username": "login" }), "login"),
+        ("columns", json!({ "id": "uid" }), "uid"),
+        ("columns", json!({ "last_login": "seen" }), "seen"),
+        ("user_column", json!("owner_id"), "owner_id"),
+        ("groups_table", json!("user_groups"), "user_groups"),
+    ] {
+        let home = gateway(site.users(&[(key, value)])).write();
+        home.generate_key();
+        let Err(finished) = Tollgate::try_start(home).await else { panic!("{key} {said} is taken") };
+        let printed = finished.lines.join("\n");
+        assert!(printed.contains(said) && printed.contains("issuer.users"), "{printed}");
+    }
+}
+
+pub(crate) async fn outage(database: Database) {
+    let mut site = Site::new(database).await;
+    site.make(&ada_and_gone());
+    let gate = started(gateway(site.users(&[]))).await;
+    let answer = log_in(&gate, "ada", PASSWORD).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let refresh = answer.json()["refresh"].clone();
+    let away = site.folder.path().join("away");
+    match &mut site.server {
+        None => std::fs::rename(site.folder.path().join("db.sqlite3"), &away).unwrap(),
+        Some(server) => server.stop(),
+    }
+    for name in ["ada", "nobody"] {
+        let answer = log_in(&gate, name, PASSWORD).await;
+        assert_eq!(answer.status, 503, "{name}: {}", answer.text());
+        assert!(answer.header("retry-after").is_some());
+    }
+    let refused = gate.post("/api/token/refresh/").json(json!({ "refresh": refresh })).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+
+    // A gateway that starts meanwhile serves, and finds the users when they are back. There is no such grace for a file:
+    // its path is a mistake.
+    let late = match database {
+        Database::Sqlite => None,
+        Database::Postgres | Database::MariaDb => Some(started(gateway(site.users(&[]))).await),
+    };
+    match &mut site.server {
+        None => std::fs::rename(&away, site.folder.path().join("db.sqlite3")).unwrap(),
+        Some(server) => server.run().await,
+    }
+    assert_eq!(log_in(&gate, "ada", PASSWORD).await.status, 200);
+    let renewed = gate.post("/api/token/refresh/").json(json!({ "refresh": refresh })).await;
+    assert_eq!(renewed.status, 200, "the session outlived it: {}", renewed.text());
+    if let Some(late) = late {
+        assert_eq!(log_in(&late, "ada", PASSWORD).await.status, 200);
+    }
+}
