@@ -14,7 +14,7 @@ use super::Issuer;
 use super::refused::Refused;
 use crate::config::{self, OnHookError, TokenForm};
 use crate::egress::client_options;
-use crate::http::client::{Client, ClientTlsError, FetchError};
+use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
 use crate::jwt::{Limits, ParseError, parse_object};
 use crate::store::User;
 
@@ -64,8 +64,11 @@ impl Occasion<'_> {
 
 impl Hook {
     pub(super) fn new(hook: &config::ClaimHook, form: &TokenForm) -> Result<Self, ClientTlsError> {
+        let mut options = client_options(&hook.fetch);
+        // The file itself names it, so it is shown what it asks to see.
+        options.known.extend(Origin::of(&hook.url));
         Ok(Self {
-            client: Client::new(client_options(&hook.fetch))?,
+            client: Client::new(options)?,
             url: hook.url.clone(),
             on_error: hook.on_error,
             form: form.clone(),

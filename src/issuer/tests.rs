@@ -606,6 +606,8 @@ async fn claims_have_the_names_that_the_site_gave_them() {
             config.form.user_id_claim = "who".to_owned();
             config.form.token_type_claim = "kind".to_owned();
             config.form.jti_claim = "id".to_owned();
+            config.sessions.reuse_grace = Duration::ZERO;
+            config.sessions.on_reuse = config::OnReuse::Refuse;
         })
         .await;
         let (access, refresh) = site.login().await;
