@@ -10,6 +10,7 @@ pub mod config;
 pub mod egress;
 pub mod gateway;
 pub mod http;
+pub mod import;
 pub mod issuer;
 pub mod jwt;
 pub mod providers;

@@ -4,6 +4,7 @@
 
 mod algorithm;
 mod claim_path;
+mod date;
 mod name;
 mod rate;
 mod reason;
@@ -15,6 +16,7 @@ mod unit;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
 pub use claim_path::{ClaimPath, InvalidClaimPath};
+pub use date::parse_date_or_time;
 pub use name::{ProviderName, RouteName, UpstreamName};
 pub use rate::Rate;
 pub use reason::ReasonCode;

@@ -68,6 +68,8 @@ reasons! {
     UnknownKey = "unknown_key",
     /// The signature does not verify.
     BadSignature = "bad_signature",
+    /// The provider's tokens were taken until a date, which has passed.
+    ProviderEnded = "provider_ended",
     /// `exp` is in the past.
     Expired = "expired",
     /// There is no `exp`.

@@ -19,7 +19,7 @@ impl Check {
     pub(super) fn run(self, default: &Path) -> Result<(), Failure> {
         let file = self.file.as_deref().unwrap_or(default);
         let config = read(file)?;
-        for warning in &config.warnings {
+        for warning in config.warnings_at(server::clock::now()) {
             println!("warning: {}:{warning}", file.display());
         }
         for config::PresetMeaning { provider, preset, words } in &config.presets {

@@ -110,7 +110,10 @@ fn issuer_and_providers<'r>(
     let issuer = match unnamed {
         None => Some(None),
         Some(None) => None,
-        Some(Some(issuer)) => Some(Some(issuer.named_by(own))),
+        Some(Some(issuer)) => {
+            let exchange = providers.as_ref().map(Providers::exchanged).unwrap_or_default();
+            Some(Some(Issuer { exchange, ..issuer.named_by(own) }))
+        }
     };
     if let (Some(node), Some(Some(issuer)), Some(own)) =
         (&node, &issuer, providers.as_ref().and_then(Providers::own))

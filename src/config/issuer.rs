@@ -122,6 +122,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             claims: claims?,
             hook: hook?,
             throttle,
+            exchange: Vec::new(),
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName};
+use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName, parse_date_or_time};
 
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::introspection;
@@ -11,6 +11,7 @@ use super::issuer_rule::{self, WrittenIssuer};
 use super::mistake::MistakeKind;
 use super::model::{
     Audiences, Introspection, IssuerRule, KeySource, OwnTokenRules, Provider, RequiredClaim, TokenRules,
+    Until,
 };
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
@@ -56,6 +57,12 @@ impl<'r> Providers<'r> {
     /// Whether each of them could be read.
     pub(super) fn all_read(&self) -> bool {
         self.read.iter().all(Option::is_some)
+    }
+
+    /// Those whose refresh tokens the issuer exchanges.
+    pub(super) fn exchanged(&self) -> Vec<Provider> {
+        let exchanged = |provider: &&Provider| provider.rules.exchange_refresh_tokens;
+        self.read.iter().flatten().filter(exchanged).cloned().collect()
     }
 
     /// All of them, unless one could not be read.
@@ -130,6 +137,9 @@ fn provider<'r>(
             check_own(section, *own, issuer.as_ref(), own_tokens);
             own.get_or_insert(name);
         }
+        if let Some(node) = section.key("exchange_refresh_tokens") {
+            check_exchange(&node, keys.as_ref(), own_tokens);
+        }
         let algorithms = algorithms(section, keys.as_ref(), own_tokens);
         let audiences = audiences(section, is_own);
         let leeway = section
@@ -188,10 +198,31 @@ fn rules(section: &Section<'_, '_>) -> TokenRules {
     TokenRules {
         typ: Vec::new(),
         authorized_parties: section.optional("authorized_parties", authorized_parties).unwrap_or_default(),
+        until: section.optional("until", until),
+        exchange_refresh_tokens: section.optional("exchange_refresh_tokens", Node::boolean).unwrap_or(false),
         max_age: section.optional("max_age", |node| node.duration(AGES)),
         max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
         own: None,
     }
+}
+
+/// Only with keys of the file is it certain that whose tokens they are could always log its users in here.
+fn check_exchange(node: &Node<'_>, keys: Option<&Keys<'_>>, own_tokens: OwnTokens) {
+    match keys.map(|keys| &keys.source) {
+        Some(KeySource::Own | KeySource::Remote(_)) => {
+            node.refuse_key::<()>(MistakeKind::NoEffect("without keys of another issuer in the file"), None);
+        }
+        _ if matches!(own_tokens, OwnTokens::None) => {
+            node.refuse_key::<()>(MistakeKind::NoEffect("without `issuer`"), None);
+        }
+        _ => {}
+    }
+}
+
+fn until(node: &Node<'_>) -> Option<Until> {
+    let expected = "a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z";
+    let at = node.parse(expected, parse_date_or_time)?;
+    Some(Until { at, place: node.place() })
 }
 
 fn check_own(

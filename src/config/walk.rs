@@ -97,6 +97,11 @@ impl<'r> Node<'r> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| self.child(entry))
     }
 
+    /// Line and column, from 1.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     /// The shared reader.
     pub(super) fn reader(&self) -> &'r Reader<'r> {
         self.reader

@@ -43,6 +43,8 @@ impl Issuer {
             most: self.rules.most_per_user,
             ending: self.ending(now),
         };
+        self.show_site(&refresh.text, &refresh.record.jti, Some(&user.id), refresh.record.expires_at, now)
+            .await?;
         let ended = self.sessions.start_session(&login).await?;
         self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
         if self.update_last_login {
@@ -88,7 +90,9 @@ impl Issuer {
             || asks && {
                 let state = self.sessions.refresh_state(jti).await?;
                 let session = state.record.and_then(|record| record.session);
-                state.blacklisted || session.is_some_and(|session| session.ended)
+                state.blacklisted
+                    || session.is_some_and(|session| session.ended)
+                    || self.is_blacklisted_by_site(jti).await?
             };
         if is_over {
             return Err(Refused::BlacklistedAtVerify);
@@ -107,6 +111,7 @@ impl Issuer {
             }
             Compatibility::SimpleJwt => None,
         };
+        self.end_at_site_first(text, &token, now).await?;
         let ended = self.sessions.blacklist(token.old(), ending).await?;
         let ended = ended.ok_or(TokenFault::Blacklisted)?;
         if let Some(session) = token.session() {

@@ -63,6 +63,7 @@ impl Issuer {
         match (extent, &leaving, user) {
             (Extent::User, _, Some(user)) => self.end_all(user, now).await?,
             (Extent::Session, Leaving::Session(session), _) => {
+                self.end_sessions_at_site(Which::Session(&session.sid), now).await?;
                 let ended = self.sessions.end(Which::Session(&session.sid), self.ending(now)).await?;
                 self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
             }
@@ -73,6 +74,7 @@ impl Issuer {
     }
 
     async fn end_all(&self, user: &UserId, now: UnixTime) -> Result<(), Refused> {
+        self.end_sessions_at_site(Which::User(user), now).await?;
         let ended = self.sessions.end(Which::User(user), self.ending(now)).await?;
         self.sessions_ended(SessionEvent::EndedByLogout, user, &ended, now);
         if self.compatibility == Compatibility::SimpleJwt {

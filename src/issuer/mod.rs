@@ -19,6 +19,7 @@ mod presented;
 mod refused;
 mod rotation;
 mod session_event;
+mod site;
 mod sliding;
 mod standing;
 mod successor;
@@ -45,15 +46,18 @@ use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
+use self::site::Exchange;
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
 use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
 use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
+use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
+    self, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions,
+    Sqlite, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -89,6 +93,10 @@ pub struct Issuer {
     passwords: Arc<Passwords>,
     throttle: Throttle,
     sessions: Arc<dyn Sessions>,
+    /// Providers whose refresh tokens are exchanged.
+    exchanges: Vec<Exchange>,
+    /// The tables of the site whose users these are.
+    site: Option<DjangoBlacklist>,
     successors: OnceCell<Successors>,
     revocations: Arc<Revocations>,
     metrics: Arc<Metrics>,
@@ -131,6 +139,9 @@ pub enum OpenError {
     /// Whom to trust with `issuer.hook`.
     #[error("issuer.hook.fetch.ca: {0}")]
     Hook(#[from] ClientTlsError),
+    /// The keys of a provider whose refresh tokens are exchanged.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// No memory or no randomness.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -183,6 +194,8 @@ impl Issuer {
             passwords,
             throttle: Throttle::new(&config.throttle),
             sessions: store,
+            exchanges: Exchange::open(&config.exchange)?,
+            site: open_site(&config.users).await?,
             successors: OnceCell::new(),
             revocations: shared.revocations,
             metrics: shared.metrics,
@@ -296,6 +309,15 @@ impl Issuer {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+}
+
+/// The blacklist of the site in whose tables users are looked up.
+async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, store::OpenError> {
+    let config::Users::Django(django) = users else { return Ok(None) };
+    match &django.token_blacklist {
+        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
+        None => Ok(None),
     }
 }
 

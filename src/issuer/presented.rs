@@ -74,6 +74,7 @@ impl Issuer {
             Err(
                 PolicyError::NotYetValid { .. }
                 | PolicyError::IssuedInTheFuture { .. }
+                | PolicyError::ProviderEnded { .. }
                 | PolicyError::WrongIssuer
                 | PolicyError::WrongAudience
                 | PolicyError::WrongTyp
@@ -125,7 +126,11 @@ impl Issuer {
             None => RefreshState { blacklisted: false, record: None },
         };
         // One that was exchanged may come again, and its faults are then told in this order too.
-        let blacklisted = state.blacklisted;
+        let blacklisted = state.blacklisted
+            || match self.name_of(&token.claims) {
+                Some(jti) => self.is_blacklisted_by_site(jti).await?,
+                None => false,
+            };
         let is_whole = self.complete(&token).is_ok() && token.remaining.is_none();
         if token.revoked || (blacklisted && !is_whole) {
             return Err(TokenFault::Blacklisted.into());
@@ -154,11 +159,11 @@ impl Issuer {
         Ok((self.name_of(&token.claims).ok_or(TokenFault::NoId)?, expires_at))
     }
 
-    fn name_of<'t>(&self, claims: &'t Claims) -> Option<&'t str> {
+    pub(super) fn name_of<'t>(&self, claims: &'t Claims) -> Option<&'t str> {
         claims.members().get(&self.form.jti_claim).and_then(Value::as_str)
     }
 
-    fn user_of(&self, claims: &Claims) -> UserClaim {
+    pub(super) fn user_of(&self, claims: &Claims) -> UserClaim {
         UserClaim::of(claims.members().get(&self.form.user_id_claim))
     }
 
@@ -180,6 +185,17 @@ impl Presented {
 }
 
 impl RefreshPresented {
+    /// One that another issuer handed out.
+    pub(super) fn foreign(
+        jti: String,
+        expires_at: UnixTime,
+        user: UserClaim,
+        claims: Claims,
+        blacklisted: bool,
+    ) -> Self {
+        Self { blacklisted, jti, expires_at, user, claims, record: None }
+    }
+
     pub(super) fn jti(&self) -> &str {
         &self.jti
     }

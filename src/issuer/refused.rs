@@ -51,6 +51,8 @@ pub(super) enum Refused {
     SlidingEnded(String),
     /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
     BlacklistedAtVerify,
+    /// Somebody else did the same at the same time: the caller looks again.
+    Conflict,
     /// Too many passwords wait to be hashed.
     Busy(PasswordError),
     /// The database does not answer.
@@ -106,7 +108,7 @@ impl Refused {
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
             Self::Busy(_) | Self::Store(_) | Self::Hook(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -153,7 +155,7 @@ impl Refused {
                 "What the token should say can't be asked for at present. Try again in a moment.",
                 "claims_unavailable",
             ),
-            Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
+            Self::Conflict | Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
         }
     }
 
@@ -172,6 +174,7 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
@@ -197,7 +200,7 @@ impl Refused {
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
             Self::Hook(_) => Outcome::ClaimsUnavailable,
-            Self::Internal(_) => Outcome::InternalError,
+            Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
 
@@ -215,6 +218,7 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
@@ -243,6 +247,7 @@ impl Refused {
             | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify => None,

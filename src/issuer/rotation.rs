@@ -30,6 +30,9 @@ impl Issuer {
     /// A refresh token for an access token and, with rotation, its successor.
     pub(super) async fn refresh(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let text = fields::only(body, "refresh")?;
+        if let Some(granted) = self.exchange_foreign(text, now).await? {
+            return Ok(granted);
+        }
         let old = self.look_at_refresh(text, now).await?;
         if old.blacklisted {
             return self.repeat(text, &old, now).await;
@@ -112,12 +115,19 @@ impl Issuer {
             require_session: self.compatibility == Compatibility::Tollgate,
             now,
         };
+        self.show_site(&refresh.text, &refresh.record.jti, user.as_ref(), refresh.record.expires_at, now)
+            .await?;
         match self.sessions.rotate(&rotation).await? {
-            Rotated::Done => Ok(Some(Granted {
-                body: json!({"access": access.text, "refresh": refresh.text}),
-                outcome: Outcome::Refreshed,
-                subject,
-            })),
+            Rotated::Done => {
+                if retire {
+                    self.end_at_site(text, old, user.as_ref(), now).await;
+                }
+                Ok(Some(Granted {
+                    body: json!({"access": access.text, "refresh": refresh.text}),
+                    outcome: Outcome::Refreshed,
+                    subject,
+                }))
+            }
             Rotated::AlreadyBlacklisted => Ok(None),
             Rotated::NoSession => Err(TokenFault::Blacklisted.into()),
         }
@@ -125,7 +135,12 @@ impl Issuer {
 
     /// Answers a token that was exchanged before: within the grace with the same successor, after it with the end of the
     /// session.
-    async fn repeat(&self, text: &str, old: &RefreshPresented, now: UnixTime) -> Result<Granted, Refused> {
+    pub(super) async fn repeat(
+        &self,
+        text: &str,
+        old: &RefreshPresented,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
         if self.rules.reuse_grace.is_zero() && self.rules.on_reuse == OnReuse::Refuse {
             return Err(TokenFault::Blacklisted.into());
         }
@@ -232,7 +247,7 @@ impl Issuer {
     }
 
     /// The user whom a token names. SimpleJWT lets one pass that names none.
-    async fn claimed_user(&self, claim: UserClaim) -> Result<Option<User>, Refused> {
+    pub(super) async fn claimed_user(&self, claim: UserClaim) -> Result<Option<User>, Refused> {
         let user = match claim {
             UserClaim::Unsaid => return Ok(None),
             UserClaim::Id(id) => self.users.by_id(&id).await?,

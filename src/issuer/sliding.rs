@@ -41,6 +41,8 @@ impl Issuer {
             most: self.rules.most_per_user,
             ending: self.ending(now),
         };
+        let record = &token.record;
+        self.show_site(&token.text, &record.jti, Some(&user.id), record.expires_at, now).await?;
         let ended = self.sessions.start_session(&login).await?;
         self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
         if self.update_last_login {

@@ -98,7 +98,10 @@ impl Issuer {
     /// [`StoreError`].
     pub async fn standing(&self, subject: &Subject<'_>) -> Result<Standing, StoreError> {
         let blacklisted = match &subject.sliding {
-            Some(jti) => self.sessions.refresh_state(jti).await?.blacklisted,
+            Some(jti) => {
+                self.sessions.refresh_state(jti).await?.blacklisted
+                    || self.is_blacklisted_by_site(jti).await?
+            }
             None => false,
         };
         let user = match &subject.user {

@@ -70,6 +70,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
             ("token_type".to_owned(), ClaimSource::Constant("admin".to_owned())),
         ],
         throttle: config::Throttle::default(),
+        exchange: Vec::new(),
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,

@@ -25,6 +25,12 @@ pub struct Policy {
 /// Why a genuine token is not good here and now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
+    /// The provider's tokens are not taken any more.
+    #[error("the provider's tokens were taken until {}s ago", ago.as_secs())]
+    ProviderEnded {
+        /// How long before now that ended.
+        ago: Duration,
+    },
     /// The second of `exp`, or that much later with leeway, has come.
     #[error("expired {}s ago", ago.as_secs())]
     Expired {
@@ -101,6 +107,7 @@ impl PolicyError {
     #[must_use]
     pub const fn reason(&self) -> ReasonCode {
         match self {
+            Self::ProviderEnded { .. } => ReasonCode::ProviderEnded,
             Self::Expired { .. } => ReasonCode::Expired,
             Self::MissingExpiry => ReasonCode::MissingExpiry,
             Self::NotYetValid { .. } => ReasonCode::NotYetValid,
@@ -153,6 +160,7 @@ impl Policy {
         if !self.issuer_matches(claims.issuer()) {
             return Err(PolicyError::WrongIssuer);
         }
+        self.check_end(now)?;
         self.check_audience(claims)?;
         if claims.expires_at().is_none() {
             return Err(PolicyError::MissingExpiry);
@@ -179,10 +187,19 @@ impl Policy {
         if claims.issuer().is_some() && !self.issuer_matches(claims.issuer()) {
             return Err(PolicyError::WrongIssuer);
         }
+        self.check_end(now)?;
         self.check_audience(claims)?;
         self.check_ages(claims, now)?;
         self.check_authorized_party(claims)?;
         self.required_claims.iter().try_for_each(|required| check_required(required, claims))
+    }
+
+    /// No leeway: the date is ours, by our own clock.
+    fn check_end(&self, now: UnixTime) -> Result<(), PolicyError> {
+        match self.rules.until {
+            Some(until) if until.at <= now => Err(PolicyError::ProviderEnded { ago: now.since(until.at) }),
+            _ => Ok(()),
+        }
     }
 
     /// A token is void from the very second of `exp` on (RFC 7519, section 4.1.4: "on or after").

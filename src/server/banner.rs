@@ -27,7 +27,7 @@ pub(super) fn print(config: &Config, addresses: &[SocketAddr], admin: Option<Soc
 
 fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> String {
     let mut text = format!("tollgate {}, {}\n", env!("CARGO_PKG_VERSION"), config.file.display());
-    for warning in &config.warnings {
+    for warning in config.warnings_at(super::clock::now()) {
         line!(text, "warning: {}:{warning}", config.file.display());
     }
     for (index, (listener, address)) in config.server.listeners.iter().zip(addresses).enumerate() {

@@ -20,7 +20,7 @@ mod users;
 
 use futures_util::future::BoxFuture;
 
-pub use django::DjangoTables;
+pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
 pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;

@@ -40,6 +40,13 @@ pub trait Sessions: Send + Sync + 'static {
     /// after the one given. None are left when the answer is empty.
     fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>>;
 
+    /// The refresh tokens of sessions, neither used nor expired: `jti` and `exp` of each.
+    fn live_refresh_tokens<'a>(
+        &'a self,
+        which: Which<'a>,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<(String, UnixTime)>>;
+
     /// Adds revocations.
     fn revoke<'a>(&'a self, revocations: &'a [Revocation]) -> Answer<'a, ()>;
 

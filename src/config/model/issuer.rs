@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaimHook, SessionRules, TokenForm, Users};
+use super::{ClaimHook, Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -45,6 +45,8 @@ pub struct Issuer {
     pub hook: Option<ClaimHook>,
     /// `throttle:` which failed logins are slowed down.
     pub throttle: Throttle,
+    /// The providers whose refresh tokens are exchanged for a session here.
+    pub exchange: Vec<Provider>,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
     pub issuer: Option<String>,
     /// `aud` of the tokens: the audiences of the provider with own keys.

@@ -18,6 +18,8 @@ mod users;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::base::UnixTime;
+
 pub use self::fetch::*;
 pub use self::hook::*;
 pub use self::issuer::*;
@@ -69,6 +71,22 @@ pub struct PresetMeaning {
     pub preset: String,
     /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
     pub words: String,
+}
+
+impl Config {
+    /// What deserves a word at this time: [`Config::warnings`], and what was to be until a date that has passed.
+    #[must_use]
+    pub fn warnings_at(&self, now: UnixTime) -> Vec<Warning> {
+        let ended = self.providers.iter().filter_map(|provider| {
+            let until = provider.rules.until.filter(|until| until.at <= now)?;
+            Some(Warning {
+                place: until.place,
+                path: format!("providers.{}.until", provider.name),
+                message: "has passed: its tokens are refused, and the provider can go".to_owned(),
+            })
+        });
+        self.warnings.iter().cloned().chain(ended).collect()
+    }
 }
 
 /// A remark on a valid file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret};
+use crate::base::{AlgorithmSet, ByteSize, ClaimPath, ProviderName, Secret, UnixTime};
 use crate::config::tenant_pattern::TenantPattern;
 use crate::config::token_typ::TokenTyp;
 
@@ -44,6 +44,10 @@ pub struct TokenRules {
     pub typ: Vec<TokenTyp>,
     /// `authorized_parties:` to whom it may have been issued, as `azp` or `client_id` name them. Empty: anybody.
     pub authorized_parties: Vec<String>,
+    /// `exchange_refresh_tokens:` its refresh tokens begin sessions at the built-in issuer.
+    pub exchange_refresh_tokens: bool,
+    /// `until:` from then on none of its tokens is taken.
+    pub until: Option<Until>,
     /// `max_age:` the longest time since `iat`.
     pub max_age: Option<Duration>,
     /// `max_lifetime:` the longest time from `iat` to `exp`.
@@ -62,6 +66,15 @@ pub struct OwnTokenRules {
     pub token_types: Vec<String>,
     /// The claim that must name the token. `None`: it may be absent.
     pub id_claim: Option<String>,
+}
+
+/// `until:` of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until {
+    /// The first moment at which its tokens are refused.
+    pub at: UnixTime,
+    /// Line and column in the file, from 1.
+    pub place: (usize, usize),
 }
 
 /// One of `required_claims:`.

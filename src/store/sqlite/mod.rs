@@ -274,6 +274,14 @@ impl Sessions for Sqlite {
         self.call(sessions::users_with_access(self, after, now))
     }
 
+    fn live_refresh_tokens<'a>(
+        &'a self,
+        which: Which<'a>,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<(String, UnixTime)>> {
+        self.call(sessions::live_refresh_tokens(self, which, now))
+    }
+
     fn revoke<'a>(&'a self, revocations: &'a [Revocation]) -> Answer<'a, ()> {
         self.call(ending::revoke(self, revocations))
     }

@@ -8,7 +8,7 @@ use super::ending::{end_oldest, end_session};
 use crate::base::UnixTime;
 use crate::store::{
     AccessToken, Ended, Ending, Login, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated,
-    Rotation, SessionRecord, Usage, UserId,
+    Rotation, SessionRecord, Usage, UserId, Which,
 };
 
 /// So many users are looked at in one step.
@@ -129,6 +129,28 @@ pub(super) async fn of_user(
     .bind(user.as_str())
     .bind(now.0)
     .try_map(|row| session(&row))
+    .fetch_all(&mut *reader)
+    .await
+}
+
+pub(super) async fn live_refresh_tokens(
+    store: &Sqlite,
+    which: Which<'_>,
+    now: UnixTime,
+) -> Result<Vec<(String, UnixTime)>, sqlx::Error> {
+    let (sid, user) = match which {
+        Which::Session(sid) => (Some(sid), None),
+        Which::User(user) => (None, Some(user.as_str())),
+    };
+    let mut reader = store.reader().await?;
+    sqlx::query(
+        "SELECT t.jti, t.expires_at FROM refresh_tokens t JOIN sessions s ON s.sid = t.sid \
+          WHERE (s.sid = ?1 OR s.user_id = ?2) AND t.state = 'live' AND t.expires_at > ?3",
+    )
+    .bind(sid)
+    .bind(user)
+    .bind(now.0)
+    .try_map(|row: SqliteRow| Ok((row.try_get(0)?, UnixTime(row.try_get(1)?))))
     .fetch_all(&mut *reader)
     .await
 }
