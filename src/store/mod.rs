@@ -11,6 +11,7 @@ mod known_users;
 mod ldap_users;
 mod open;
 mod password;
+mod server_users;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -26,6 +27,7 @@ pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
 pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
+pub use server_users::ServerUsers;
 pub use sessions::{
     NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated, Rotation, SessionRecord,
     Sessions,
