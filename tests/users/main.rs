@@ -27,6 +27,11 @@ fn main() -> ExitCode {
             block_on(places::htpasswd());
         }),
     ];
+    trials.push(trial(
+        "commands_leave_users_who_live_elsewhere_alone",
+        None,
+        || block_on(places::commands()),
+    ));
     trials.extend([
         trial("users_of_a_login_url_pass_the_suite", None, || block_on(login_url::suite(false))),
         trial("users_of_a_login_url_that_is_asked_again_pass_the_suite", None, || {
