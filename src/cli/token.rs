@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::revoke::Revoke;
 use super::{Failure, issuer, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, Users};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, KeysOf, Provider};
@@ -118,6 +118,12 @@ impl Mint {
         let press = TokenPress::open(issuer, now).map_err(|error| Failure::of(&error))?;
         let mut claims = match (&self.user, self.subject) {
             (Some(name), _) => {
+                // An id of our own table would name somebody else there.
+                if !matches!(issuer.users, Users::Own) {
+                    let why =
+                        "`issuer.users` says that users live elsewhere: name one by its id with --subject";
+                    return Err(Failure::Usage(why.into()));
+                }
                 let user = runtime()?.block_on(async {
                     let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
                     let store = store.map_err(|error| Failure::of(&error))?;

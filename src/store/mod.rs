@@ -12,6 +12,7 @@ mod ldap_users;
 mod open;
 mod password;
 mod revocations;
+mod server_users;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -28,6 +29,7 @@ pub use ldap_users::LdapUsers;
 pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
+pub use server_users::ServerUsers;
 pub use sessions::{
     AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,

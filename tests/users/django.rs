@@ -72,6 +72,17 @@ impl Site {
         self.django(&["make", &users.to_string()]);
     }
 
+    /// These users as Django reads them, by name.
+    fn show(&self, names: &[String]) -> Value {
+        let arguments: Vec<&str> = ["show"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        self.django(&arguments)
+    }
+
+    /// One user as Django reads it.
+    fn show_one(&self, name: &str) -> Value {
+        self.show(&[name.to_owned()])[name].take()
+    }
+
     /// `users.django` of a `gateway.yaml` with further keys.
     fn users(&self, more: &[(&str, Value)]) -> Value {
         let database = match &self.server {
@@ -111,41 +122,49 @@ pub(crate) async fn users_of_every_hasher_log_in(database: Database) {
         .collect();
     site.make(&json!(users));
     let gate = started(gateway(site.users(&[("rewrite_hashes", json!(false))]))).await;
-    for hasher in &hashers[..5] {
-        let name = format!("by_{hasher}");
-        let before = site.django(&["show", &name]);
-        assert!(before["password"].as_str().unwrap().starts_with(&format!("{hasher}$")), "{before}");
-        assert_eq!(before["last_login"], Value::Null);
-        let from = support::now();
-        let answer = log_in(&gate, &name, PASSWORD).await;
+    let of_five: Vec<String> = hashers[..5].iter().map(|hasher| format!("by_{hasher}")).collect();
+    let before = site.show(&of_five);
+    let from = support::now();
+    for name in &of_five {
+        let answer = log_in(&gate, name, PASSWORD).await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
-        assert_eq!(claims(&answer, "access")["user_id"], before["id"], "{name}");
-        let after = site.django(&["show", &name]);
-        let login = after["last_login"].as_u64().expect("a time that Django reads");
+        assert_eq!(claims(&answer, "access")["user_id"], before[name]["id"], "{name}");
+    }
+    let after = site.show(&of_five);
+    for (name, hasher) in of_five.iter().zip(hashers) {
+        let password = before[name]["password"].as_str().unwrap();
+        assert!(password.starts_with(&format!("{hasher}$")), "{before}");
+        assert_eq!(before[name]["last_login"], Value::Null);
+        let login = after[name]["last_login"].as_u64().expect("a time that Django reads");
         assert!((from..=support::now()).contains(&login), "{name}: {login} from {from}");
-        assert_eq!(after["password"], before["password"], "not asked to renew it");
+        assert_eq!(after[name]["password"], password, "not asked to renew it");
     }
     // Off in Django too, unless a site names them.
     for name in ["by_bcrypt", "by_md5", "unusable"] {
         assert_eq!(log_in(&gate, name, PASSWORD).await.status, 401, "{name}");
     }
     let renewing = started(gateway(site.users(&[("hashers", json!(["argon2", "bcrypt", "md5"]))]))).await;
-    for name in ["by_bcrypt", "by_md5"] {
-        let before = site.django(&["show", name]);
+    let of_two = ["by_bcrypt".to_owned(), "by_md5".to_owned()];
+    let before = site.show(&of_two);
+    for name in &of_two {
         assert_eq!(log_in(&renewing, name, "correct-hors").await.status, 401, "{name}");
-        assert_eq!(site.django(&["show", name]), before, "a bad login changes nothing");
+    }
+    assert_eq!(site.show(&of_two), before, "a bad login changes nothing");
+    for name in &of_two {
         assert_eq!(log_in(&renewing, name, PASSWORD).await.status, 200, "{name}");
-        let after = site.django(&["show", name]);
-        assert!(after["password"].as_str().unwrap().starts_with("argon2$argon2id$"), "{name}: {after}");
+    }
+    let after = site.show(&of_two);
+    for name in &of_two {
+        assert!(after[name]["password"].as_str().unwrap().starts_with("argon2$argon2id$"), "{name}: {after}");
         assert_eq!(site.django(&["check", name, PASSWORD]), json!(true), "Django takes the new hash");
     }
     // As Django would by itself: PBKDF2 with this release's iterations, which it does not touch again.
     let as_django = started(gateway(site.users(&[]))).await;
     assert_eq!(log_in(&as_django, "by_argon2", PASSWORD).await.status, 200);
-    let after = site.django(&["show", "by_argon2"]);
+    let after = site.show_one("by_argon2");
     assert!(after["password"].as_str().unwrap().starts_with("pbkdf2_sha256$1000000$"), "{after}");
     assert_eq!(site.django(&["check", "by_argon2", PASSWORD]), json!(true));
-    assert_eq!(site.django(&["show", "by_argon2"]), after, "Django keeps the new hash");
+    assert_eq!(site.show_one("by_argon2"), after, "Django keeps the new hash");
 }
 
 /// Cheap to verify, and dear to the site.
@@ -167,7 +186,7 @@ pub(crate) async fn suite(database: Database) {
 
     let permissions = started(gateway(site.users(&[("roles_from", json!("permissions"))]))).await;
     for name in ["ada", "root"] {
-        let granted = site.django(&["show", name])["permissions"].clone();
+        let granted = site.show_one(name)["permissions"].clone();
         let granted: Vec<&str> =
             granted.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         let answer = log_in(&permissions, name, PASSWORD).await;
@@ -209,14 +228,14 @@ pub(crate) async fn a_user_model_of_its_own(database: Database) {
     let answer = log_in(&gate, "ada@example.com", PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let claims = claims(&answer, "access");
-    let id = site.django(&["show", "ada@example.com"])["id"].clone();
+    let id = site.show_one("ada@example.com")["id"].clone();
     assert_eq!(claims["user_id"], id, "as Django writes it");
     assert_eq!(id.as_str().unwrap().len(), 36, "{id}");
     assert_eq!((&claims["email"], &claims["scope"]), (&json!("ada@example.com"), &json!("admin")));
     let refresh = answer.json()["refresh"].clone();
     let renewed = gate.post("/api/token/refresh/").json(json!({ "refresh": refresh })).await;
     assert_eq!(renewed.status, 200, "found again by its id: {}", renewed.text());
-    assert!(site.django(&["show", "ada@example.com"])["last_login"].is_i64(), "noted");
+    assert!(site.show_one("ada@example.com")["last_login"].is_i64(), "noted");
 }
 
 pub(crate) async fn wrong_names_stop_the_start(database: Database) {

@@ -7,6 +7,7 @@ mod directory;
 mod django;
 mod login_url;
 mod places;
+mod server_users;
 mod suite;
 #[path = "../support/mod.rs"]
 mod support;
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
             block_on(places::htpasswd());
         }),
     ];
+    trials.push(trial(
+        "commands_leave_users_who_live_elsewhere_alone",
+        None,
+        || block_on(places::commands()),
+    ));
     trials.extend([
         trial("users_of_a_login_url_pass_the_suite", None, || block_on(login_url::suite(false))),
         trial("users_of_a_login_url_that_is_asked_again_pass_the_suite", None, || {
@@ -74,6 +80,12 @@ fn main() -> ExitCode {
                 block_on(django::outage(database));
             }),
         ]);
+    }
+    for (name, kind) in [("postgres", DatabaseKind::Postgres), ("mariadb", DatabaseKind::MariaDb)] {
+        let missing = server_missing(kind.program());
+        trials.push(trial(&format!("own_users_on_a_server_on_{name}"), missing.as_deref(), move || {
+            block_on(server_users::on(kind));
+        }));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

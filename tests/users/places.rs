@@ -92,3 +92,20 @@ pub(crate) async fn htpasswd() {
     let is_told = |lines: &[String]| lines.iter().any(|line| line.contains("line 1: expected NAME:HASH"));
     gate.lines_until("a warning of the broken file", is_told).await;
 }
+
+pub(crate) async fn commands() {
+    let home: Home = gateway(json!({ "file": "people" })).file("people", "ada:x\n").write();
+    home.generate_key();
+    for arguments in [
+        &["user", "add", "ada", "--password-stdin"][..],
+        &["user", "passwd", "ada"],
+        &["token", "mint", "--user", "ada"],
+    ] {
+        let output = home.run(arguments, "a-long-password\n");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("users live elsewhere"), "{arguments:?}: {said}");
+    }
+    assert!(!home.path("data/tollgate.db").exists(), "nothing was made");
+    assert!(home.run(&["token", "mint", "--subject", "ada"], "").status.success());
+}

@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 
 pub use self::blacklist::{DjangoBlacklist, MirroredToken};
 use self::statements::Statements;
+use super::known_users::words;
 use super::sql::{Row, Sql};
 use super::{Answer, OpenError, PasswordHash, Scheme, StoreError, User, UserId, UserRows};
 use crate::base::UnixTime;
@@ -109,7 +110,7 @@ impl DjangoTables {
                 found.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(".")).collect()
             }
         };
-        user.roles = joined(&names);
+        user.roles = words(names.iter().map(String::as_str));
         Ok(user)
     }
 }
@@ -119,12 +120,6 @@ const SUPERUSER: &str = "is_superuser";
 
 fn more_groups(user: &mut User, names: &[String]) {
     user.more.insert("groups".to_owned(), names.iter().map(String::as_str).collect());
-}
-
-/// Roles are written with blanks between them, so a name with a blank would be two, perhaps those of others.
-fn joined(names: &[String]) -> String {
-    let words = names.iter().map(String::as_str);
-    words.filter(|name| !name.is_empty() && !name.contains(char::is_whitespace)).collect::<Vec<_>>().join(" ")
 }
 
 fn warn(error: &StoreError) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -99,6 +100,16 @@ impl Sql {
         }
     }
 
+    /// Brings the tables of our own to the form of this version. Of several gateways that start at once, one does it and
+    /// the others wait.
+    pub(super) async fn migrate(&self, migrations: &Migrator) -> Result<(), MigrateError> {
+        match &self.pool {
+            Pool::Sqlite { file, open } => migrations.run(&current(file, open)?).await,
+            Pool::Postgres(pool) => migrations.run(pool).await,
+            Pool::MySql(pool) => migrate_mysql(pool, migrations).await,
+        }
+    }
+
     /// Gives a call its limit and its errors a meaning.
     pub(super) fn call<'a, T>(
         &'a self,
@@ -138,6 +149,23 @@ impl Sql {
     ) -> StoreError {
         StoreError::Unavailable { database: self.shown.clone(), source: source.into() }
     }
+}
+
+/// The lock that sqlx asks for without a limit is none on MariaDB, which takes a negative limit for no wait at all.
+async fn migrate_mysql(pool: &sqlx::MySqlPool, migrations: &Migrator) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?;
+    let locked: Option<i64> =
+        sqlx::query_scalar("SELECT get_lock(left(concat('tollgate/', database()), 64), 30)")
+            .fetch_one(&mut *connection)
+            .await?;
+    if locked != Some(1) {
+        let why = "another gateway has been changing the tables for 30 seconds";
+        return Err(sqlx::Error::Io(std::io::Error::other(why)).into());
+    }
+    let done = migrations.run(&mut *connection).await;
+    // The lock goes with its connection.
+    connection.close().await?;
+    done
 }
 
 /// A moved or removed file stays open, and would answer with users of the past.

@@ -1,7 +1,7 @@
 """What a test asks of the site, in Django's own words.
 
 tool.py make USERS      makes users; USERS is JSON: [{"name", "password", "hasher", …fields, "groups", "permissions"}]
-tool.py show NAME       prints a user as Django reads it
+tool.py show NAME...    prints users as Django reads them
 tool.py check NAME PASSWORD
 tool.py set NAME FIELD JSON
 """
@@ -40,15 +40,18 @@ def make(users):
             )
 
 
-def show(name):
-    user = find(name)
+def facts(user):
     login = user.last_login
-    print(json.dumps({
+    return {
         "id": str(user.pk),
         "password": user.password,
         "last_login": int(login.timestamp()) if login else None,
         "permissions": sorted(user.get_all_permissions()),
-    }))
+    }
+
+
+def show(*names):
+    print(json.dumps({name: facts(find(name)) for name in names}))
 
 
 def check(name, password):
