@@ -69,7 +69,7 @@ fn verified(provider: &Provider, signing: &SigningKey, subject: usize) -> Verifi
         text: text.into_bytes().into(),
         typ: Some("JWT".into()),
         claims,
-        key: Some(Arc::clone(&provider.keys().keys()[0])),
+        key: Some(Arc::clone(&provider.key_source().keys().keys()[0])),
         source: provider.key_source(),
         names,
     }

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod egress;
 pub mod gateway;
 pub mod http;
 pub mod import;

@@ -15,6 +15,7 @@ const ROWS: &[(&str, u8)] = &[
     ("config", 2),
     ("http", 2),
     ("import", 3),
+    ("egress", 3),
     ("jwt", 3),
     ("store", 4),
     ("providers", 5),

@@ -94,3 +94,13 @@ node_environment() {
     fi
     printf '%s\n' "$folder"
 }
+
+# user_databases: PostgreSQL, MariaDB and OpenLDAP with its tools, none of them started.
+user_databases() {
+    local missing=()
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    [ -e /usr/sbin/mariadbd ] && [ -e /usr/bin/mariadb ] || missing+=(mariadb-server)
+    [ -e /usr/sbin/slapd ] || missing+=(slapd)
+    [ -e /usr/bin/ldapdelete ] || missing+=(ldap-utils)
+    [ "${#missing[@]}" -eq 0 ] || install_packages 'the tests of users' "${missing[@]}"
+}

@@ -20,7 +20,7 @@ pub use date::parse_date_or_time;
 pub use name::{ProviderName, RouteName, UpstreamName};
 pub use rate::Rate;
 pub use reason::ReasonCode;
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource};
 pub use text::ShortText;
 pub use time::UnixTime;
 pub use token_class::TokenClass;

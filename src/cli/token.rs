@@ -15,7 +15,7 @@ use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
-use crate::providers::{self, Fetching, Provider};
+use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
 use crate::store::{Missing, Sqlite, UserRows as _};
 use crate::telemetry::Metrics;
@@ -174,7 +174,7 @@ fn inspect(config: &Config, token: Option<String>) -> Result<(), Failure> {
     providers::start_fetching(&providers, &fetching);
     runtime.block_on(providers::first_fetches(&providers, LONGEST_FETCHES));
     for provider in providers {
-        let verdict = judge(&provider, &token, now);
+        let verdict = runtime.block_on(judge(&provider, &token, now));
         taken |= verdict.is_ok();
         match verdict {
             Ok(()) => println!("provider {}: accepted", provider.name()),
@@ -212,14 +212,23 @@ fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, 
     providers::load(&config.providers, own.as_ref()).map_err(|error| Failure::of(&error))
 }
 
-fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+async fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
     if provider.introspection().is_some() {
         return Err("only the provider can tell: its tokens are introspected".to_owned());
     }
-    if !provider.has_keys_at(now) {
-        return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
+    let issuer = token.claims().issuer();
+    // A tenant's keys are fetched for its first token, which is this one.
+    if matches!(provider.keys_of(issuer, now), KeysOf::ToCome) {
+        provider.first_keys(issuer).await;
     }
-    provider.verify(token).map_err(|error| format!("{}: {error}", error.reason()))?;
+    let source = match provider.keys_of(issuer, now) {
+        KeysOf::Source(source) if source.counts_at(now) => source,
+        KeysOf::NoTenant => return Err(format!("{}: it has no such tenant", ReasonCode::UnknownIssuer)),
+        KeysOf::Source(_) | KeysOf::ToCome => {
+            return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
+        }
+    };
+    provider.verify(token, &source, now).map_err(|error| format!("{}: {error}", error.reason()))?;
     provider.check(token.typ(), token.claims(), now).map_err(|error| format!("{}: {error}", error.reason()))
 }
 

@@ -73,6 +73,7 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             routes: read_routes?,
             state_directory,
             observability,
+            presets: Vec::new(),
             warnings: Vec::new(),
         })
     })

@@ -57,7 +57,8 @@ impl Unnamed {
         debug_assert!(matches!(own.keys, KeySource::Own), "another provider's name is not the issuer's");
         let issuer = match &own.issuer {
             IssuerRule::Exactly(issuer) => Some(issuer.clone()),
-            IssuerRule::Any => None,
+            // One that signs has one name: others are refused.
+            IssuerRule::OneOf(_) | IssuerRule::Tenants(_) | IssuerRule::Any => None,
         };
         let audiences = match &own.audiences {
             Audiences::OneOf(audiences) | Audiences::AllOf(audiences) => audiences.clone(),

@@ -7,9 +7,11 @@ use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName, parse_date_o
 
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::introspection;
+use super::issuer_rule::{self, WrittenIssuer};
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, Introspection, IssuerRule, KeySource, OwnTokenRules, Provider, TokenRules, Until,
+    Audiences, Introspection, IssuerRule, KeySource, OwnTokenRules, Provider, RequiredClaim, TokenRules,
+    Until,
 };
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
@@ -105,39 +107,44 @@ fn provider<'r>(
     own: &mut Option<&'r str>,
     own_tokens: OwnTokens,
 ) -> Option<Provider> {
+    if node.peek("preset").is_some() {
+        // It could not be put into words, so the rest would be called incomplete.
+        return None;
+    }
     node.section(|section| {
+        // Where it can be put into words it is not there any more.
+        let _ = section.key("preset");
         // What they mean, the kind of keys decides.
         let _ = (section.key("refresh"), section.key("fetch"));
-        let other_kind = section.not_available(&["preset", "tenants"]);
         let issuer = match section.key("issuer") {
-            Some(node) => issuer(&node),
-            None if other_kind => None,
+            Some(node) => issuer_rule::issuer(&node),
             // The endpoint answers for its own tokens, whatever they are called.
-            None if section.key("introspection").is_some() => Some(IssuerRule::Any),
+            None if section.key("introspection").is_some() => Some(WrittenIssuer::Any),
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
+        let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
         if let Some(node) = section.key("introspection") {
-            return introspected(section, name, issuer, introspection::read(&node, section));
+            let issuer = issuer_rule::read(section, issuer, &required_claims);
+            return introspected(section, name, issuer, required_claims, introspection::read(&node, section));
         }
         let keys = match section.key("keys") {
             Some(node) => keys(&node, section, issuer.as_ref()),
-            None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("keys"), None),
         };
+        let issuer = issuer_rule::read(section, issuer, &required_claims);
         let is_own = keys.as_ref().is_some_and(|keys| matches!(keys.source, KeySource::Own));
         if is_own {
-            check_own(section, *own, own_tokens);
+            check_own(section, *own, issuer.as_ref(), own_tokens);
             own.get_or_insert(name);
         }
         if let Some(node) = section.key("exchange_refresh_tokens") {
             check_exchange(&node, keys.as_ref(), own_tokens);
         }
         let algorithms = algorithms(section, keys.as_ref(), own_tokens);
-        let audiences = audiences(section, is_own, other_kind);
+        let audiences = audiences(section, is_own);
         let leeway = section
             .optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY))
             .unwrap_or(if is_own { Duration::ZERO } else { DEFAULT_LEEWAY });
-        let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
         let token_type = section
             .optional("token_type", |node| token_type(node, is_own))
             .or_else(|| is_own.then(|| "access".to_owned()));
@@ -161,17 +168,21 @@ fn introspected(
     section: &Section<'_, '_>,
     name: &str,
     issuer: Option<IssuerRule>,
+    required_claims: Vec<RequiredClaim>,
     introspection: Option<Introspection>,
 ) -> Option<Provider> {
+    if let Some(node) = section.key("exchange_refresh_tokens") {
+        let kind = MistakeKind::NoEffect("without keys of another issuer in the file");
+        node.refuse_key::<()>(kind, None);
+    }
     let audiences = match section.key("audiences") {
-        Some(_) => audiences(section, false, false),
+        Some(_) => audiences(section, false),
         None => {
             section.node().warn("without `audiences` its tokens for other applications are taken too, unless it refuses them itself");
             Some(Audiences::Any)
         }
     };
     let leeway = section.optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY));
-    let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
     let rules = rules(section);
     Some(Provider {
         name: ProviderName::new(name),
@@ -218,15 +229,20 @@ fn until(node: &Node<'_>) -> Option<Until> {
     Some(Until { at, place: node.place() })
 }
 
-fn issuer(node: &Node<'_>) -> Option<IssuerRule> {
-    let text = node.words("the issuer that its tokens name, or any")?;
-    Some(if text == "any" { IssuerRule::Any } else { IssuerRule::Exactly(text) })
-}
-
-fn check_own(section: &Section<'_, '_>, own: Option<&str>, own_tokens: OwnTokens) {
+fn check_own(
+    section: &Section<'_, '_>,
+    own: Option<&str>,
+    issuer: Option<&IssuerRule>,
+    own_tokens: OwnTokens,
+) {
     let Some(node) = section.key("keys") else { return };
     if let Some(other) = own {
         node.refuse::<()>(MistakeKind::SecondOwn(other.to_owned()));
+    }
+    if let (Some(IssuerRule::OneOf(_) | IssuerRule::Tenants(_)), Some(issuer)) =
+        (issuer, section.key("issuer"))
+    {
+        issuer.expected::<()>("the one name that the gateway's own tokens have");
     }
     if matches!(own_tokens, OwnTokens::None) {
         node.refuse_with::<()>(
@@ -244,7 +260,7 @@ struct Keys<'r> {
 }
 
 /// `provider` is the section that they stand in, `issuer` what it says of the issuer.
-fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerRule>) -> Option<Keys<'r>> {
+fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&WrittenIssuer>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
         let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "jwks", "secret"];
@@ -268,14 +284,11 @@ fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerR
         let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
         let location = match name {
             "discovery" => Some(remote_keys::discovery(&node, issuer)),
-            "jwks_url" => Some(remote_keys::jwks_url(&node)),
+            "jwks_url" => Some(remote_keys::jwks_url(&node, issuer)),
             _ => None,
         };
         let source = match location {
-            Some(location) => {
-                let keys = remote_keys::read(provider, location, &node);
-                keys.map(|keys| KeySource::Remote(Box::new(keys)))
-            }
+            Some(location) => remote_keys::read(provider, location, &node),
             None => {
                 remote_keys::refuse(provider);
                 local_source(name, &node)
@@ -319,10 +332,10 @@ fn algorithms(
         return match own {
             Some(algorithm) => Some(AlgorithmSet::EMPTY.with(algorithm)),
             // A key serves one family, or what its own `alg` says; a fetched one is never a secret.
-            None if keys.is_some_and(|keys| matches!(keys.source, KeySource::Remote(_))) => {
+            None if keys.is_some_and(|keys| is_fetched(&keys.source)) => {
                 Some(Algorithm::ALL.into_iter().filter(|algorithm| !is_hmac(*algorithm)).collect())
             }
-            // Keys that are not available yet may say it themselves.
+            // Keys with a mistake might say it themselves.
             None if keys.is_none() => None,
             None => section.node().refuse_key(
                 MistakeKind::Missing("algorithms"),
@@ -344,6 +357,10 @@ fn algorithms(
     Some(algorithms.into_iter().collect())
 }
 
+fn is_fetched(source: &KeySource) -> bool {
+    matches!(source, KeySource::Remote(_) | KeySource::RemoteByTenant(_))
+}
+
 fn is_hmac(algorithm: Algorithm) -> bool {
     algorithm.family() == KeyFamily::Hmac
 }
@@ -359,7 +376,9 @@ fn check_family(
         Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
         Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),
         // A secret that everybody can fetch is none.
-        Some(KeySource::Remote(_)) => (!is_hmac(algorithm), "keys that are fetched".to_owned()),
+        Some(KeySource::Remote(_) | KeySource::RemoteByTenant(_)) => {
+            (!is_hmac(algorithm), "keys that are fetched".to_owned())
+        }
         Some(KeySource::Own) => {
             let fits = own.is_none_or(|own| is_hmac(own) == is_hmac(algorithm));
             let signed_with = own.map_or("", Algorithm::name);

@@ -9,8 +9,8 @@ use super::issuer::JWKS_PATH;
 use super::manner;
 use super::mistake::{MistakeKind, nearest};
 use super::model::{
-    AllowInPath, AuthMode, HostPattern, Identity, IdentitySource, Issuer, IssuerRule, KeySource, PathPattern,
-    Provider, Route, RouteAuth,
+    AllowInPath, AllowedTenants, AuthMode, HostPattern, Identity, IdentitySource, Issuer, IssuerRule,
+    KeySource, PathPattern, Provider, Route, RouteAuth, Tenants,
 };
 use super::providers::{Providers, refuse_repeated};
 use super::token_from;
@@ -170,9 +170,14 @@ fn warn_of_one_name_for_two(
     let apart =
         |one: &Provider, other: &Provider| one.issuer == IssuerRule::Any || one.issuer != other.issuer;
     let pair = allowed.iter().enumerate().find_map(|(at, one)| {
-        allowed[at + 1..].iter().find(|other| apart(one, other)).map(|other| (&one.name, &other.name))
+        allowed[at + 1..]
+            .iter()
+            .find(|other| apart(one, other))
+            .map(|other| format!("{} and {}", one.name, other.name))
     });
-    let Some((one, other)) = pair else { return };
+    let tenants = allowed.iter().find(|provider| has_tenants(&provider.issuer));
+    let of_tenants = || tenants.map(|provider| format!("two tenants of {}", provider.name));
+    let Some(parties) = pair.clone().or_else(of_tenants) else { return };
     // Of those that have no issuer to tell of only one may be there: it is the one without the header.
     let issuers_differ = allowed.iter().filter(|provider| provider.issuer == IssuerRule::Any).count() < 2;
     let iss = ClaimPath::name("iss");
@@ -182,13 +187,24 @@ fn warn_of_one_name_for_two(
             IdentitySource::Claims(paths) if paths.first() == Some(&iss) => tells_issuer = true,
             IdentitySource::Claims(_) => tells_who = true,
             IdentitySource::ConfiguredIssuer => tells_issuer |= issuers_differ,
+            // It says nothing of other providers.
+            IdentitySource::Tenant => tells_issuer |= pair.is_none(),
         }
     }
     if tells_who && !tells_issuer {
         node.warn(format!(
-            "{one} and {other} may give one subject to two people, and the application can't tell whose it is: \
+            "{parties} may give one subject to two people, and the application can't tell whose it is: \
              add `X-Auth-Issuer: {{ from: issuer }}` to identity.headers, and name the issuer of each provider"
         ));
+    }
+}
+
+/// Whether tokens of more than one tenant are taken.
+fn has_tenants(issuer: &IssuerRule) -> bool {
+    match issuer {
+        IssuerRule::Tenants(Tenants { allow: AllowedTenants::Only(allowed), .. }) => allowed.len() > 1,
+        IssuerRule::Tenants(_) => true,
+        IssuerRule::Exactly(_) | IssuerRule::OneOf(_) | IssuerRule::Any => false,
     }
 }
 

@@ -32,7 +32,7 @@ const DATABASE: &str =
 /// Reads `users:`.
 pub(super) fn read(node: &Node<'_>) -> Option<Users> {
     if !matches!(node.value(), Value::Map(_)) {
-        return node.choice(&[("own", ())]).map(|()| Users::Own);
+        return node.parse(PLACES, |text| (text == "own").then_some(Users::Own));
     }
     node.section(|section| {
         let places = ["django", "file", "http", "ldap"].map(|name| (name, section.key(name)));

@@ -13,6 +13,8 @@ mod answer;
 mod authenticate;
 mod authorize;
 mod builtin;
+#[cfg(test)]
+mod cost_tests;
 mod credentials;
 mod echo;
 mod expiry;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::identify::PreparedHeaders;
 use crate::base::ByteSize;
 use crate::jwt::{Claims, Key, KeySetId};
-use crate::providers::KeySourceId;
+use crate::providers::KeySource;
 use crate::revocations::{Epoch, TokenNames};
 
 /// Places in a worker's own table; each token has one.
@@ -39,7 +39,7 @@ pub struct VerifiedToken {
     /// the token, which is never kept here.
     pub key: Option<Arc<Key>>,
     /// Where that key came from.
-    pub source: KeySourceId,
+    pub source: Arc<KeySource>,
     /// What it can be revoked by.
     pub names: TokenNames,
 }
@@ -211,7 +211,7 @@ mod tests {
     struct Tokens {
         signing: SigningKey,
         key: Arc<Key>,
-        source: KeySourceId,
+        source: Arc<KeySource>,
     }
 
     fn tokens() -> Tokens {
@@ -224,7 +224,9 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
         let config = crate::config::read_text(file, std::path::Path::new("f"), &environment).expect("valid");
         let provider = &providers::load(&config.providers, None).expect("loaded")[0];
         let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(secret)).expect("a key");
-        Tokens { signing, key: Arc::clone(&provider.keys().keys()[0]), source: provider.key_source() }
+        let source = provider.key_source();
+        let key = Arc::clone(&source.keys().keys()[0]);
+        Tokens { signing, key, source }
     }
 
     impl Tokens {
@@ -234,7 +236,7 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
             let names = Revocations::new(true).names(&claims, b"");
             let (text, key) = (text.into_bytes().into(), Some(Arc::clone(&self.key)));
-            VerifiedToken { text, typ: None, claims, key, source: self.source, names }
+            VerifiedToken { text, typ: None, claims, key, source: Arc::clone(&self.source), names }
         }
     }
 

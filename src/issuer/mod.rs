@@ -172,7 +172,13 @@ impl Issuer {
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
-            users: store::open_users(&config.users, Arc::clone(&store) as _, Arc::clone(&passwords)).await?,
+            users: store::open_users(
+                &config.users,
+                Arc::clone(&store) as _,
+                Arc::clone(&store) as _,
+                Arc::clone(&passwords),
+            )
+            .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
             throttle: Throttle::new(&config.throttle),

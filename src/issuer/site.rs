@@ -14,7 +14,7 @@ use super::presented::RefreshPresented;
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
 use crate::config;
-use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
+use crate::jwt::{Claims, Limits, Policy, PolicyError, Token, parse};
 use crate::providers::{self, Provider, ProviderError};
 use crate::store::{AccessToken, Login, MirroredToken, NewSession, StoreError, UserId, Which};
 
@@ -35,6 +35,12 @@ impl Exchange {
             Self { provider, policy: Policy::new(&config) }
         });
         Ok(exchanges.collect())
+    }
+}
+
+impl Exchange {
+    fn verifies(&self, token: &Token<'_>, now: UnixTime) -> bool {
+        self.provider.verify(token, &self.provider.key_source(), now).is_ok()
     }
 }
 
@@ -77,9 +83,8 @@ impl Issuer {
         let Ok(token) = parse(text.as_bytes(), &Limits::default()) else { return Ok(None) };
         let issuer = token.claims().issuer();
         let mut exchanges = self.exchanges.iter();
-        let genuine = exchanges.find(|exchange| {
-            exchange.policy.issuer_matches(issuer) && exchange.provider.verify(&token).is_ok()
-        });
+        let genuine = exchanges
+            .find(|exchange| exchange.policy.issuer_matches(issuer) && exchange.verifies(&token, now));
         let Some(exchange) = genuine else { return Ok(None) };
         match exchange.policy.check(token.typ(), token.claims(), now) {
             Ok(()) => {}

@@ -144,10 +144,7 @@ impl Policy {
     /// Whether a token with this `iss` is for this provider to judge.
     #[must_use]
     pub fn issuer_matches(&self, issuer: Option<&str>) -> bool {
-        match &self.issuer {
-            IssuerRule::Exactly(expected) => issuer == Some(expected),
-            IssuerRule::Any => true,
-        }
+        self.issuer == IssuerRule::Any || issuer.is_some_and(|issuer| self.issuer.names(issuer))
     }
 
     /// Judges `typ` of the header and the claims of a token whose signature was verified.

@@ -5,7 +5,10 @@
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
 mod django;
+mod http_users;
 mod key_ring;
+mod known_users;
+mod ldap_users;
 mod open;
 mod password;
 mod revocations;
@@ -18,7 +21,10 @@ mod users;
 use futures_util::future::BoxFuture;
 
 pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
+pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
+pub use known_users::KnownUsers;
+pub use ldap_users::LdapUsers;
 pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};

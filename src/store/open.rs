@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{DjangoTables, HashedUsers, OpenError, Passwords, UserFile, UserRows, Users};
+use super::{
+    DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, OpenError, Passwords, UserFile, UserRows,
+    Users,
+};
 use crate::config;
 
-/// Opens what `users:` names. `own` is the table in the issuer's store.
+/// Opens what `users:` names. `own` has the table in the issuer's store, `known` what is kept there of users who live
+/// elsewhere.
 ///
 /// # Errors
 /// [`OpenError::Users`] where it is not as the file says. A server that does not answer is no error: it is asked again at
@@ -13,13 +17,15 @@ use crate::config;
 pub async fn open_users(
     users: &config::Users,
     own: Arc<dyn UserRows>,
+    known: Arc<dyn KnownUsers>,
     passwords: Arc<Passwords>,
 ) -> Result<Box<dyn Users>, OpenError> {
-    let rows: Arc<dyn UserRows> = match users {
-        config::Users::Own => own,
-        config::Users::Django(django) => Arc::new(DjangoTables::open(django).await?),
-        config::Users::File(path) => Arc::new(UserFile::open(path).await?),
-        config::Users::Http(_) | config::Users::Ldap(_) => own,
-    };
-    Ok(Box::new(HashedUsers::new(rows, passwords)))
+    let hashed = |rows| Box::new(HashedUsers::new(rows, passwords));
+    Ok(match users {
+        config::Users::Own => hashed(own),
+        config::Users::Django(django) => hashed(Arc::new(DjangoTables::open(django).await?)),
+        config::Users::File(path) => hashed(Arc::new(UserFile::open(path).await?)),
+        config::Users::Http(http) => Box::new(HttpUsers::open(http, known)?),
+        config::Users::Ldap(ldap) => Box::new(LdapUsers::open(ldap, known)?),
+    })
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::Deserialize;
 use serde_json::Map;
+use tokio::runtime::Handle;
 
 use super::{Answer, OpenError, PasswordHash, Scheme, User, UserId, UserRows};
 use crate::base::UnixTime;
@@ -138,7 +139,7 @@ impl UserFile {
 
     async fn read_anew(&self) -> Result<Arc<Table>, Unreadable> {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        let read = Handle::current().spawn_blocking(move || read(&path)).await;
         let table = Arc::new(read.map_err(std::io::Error::other)??);
         self.table.store(Arc::clone(&table));
         Ok(table)

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 16] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -42,12 +42,38 @@ issuer: { algorithm: HS256, signing_key: '${LONG}' }",
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     (
+        "guarded keys",
+        "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, fetch: { credential: { basic: { username: a, password: '${LONG}' } }, client_certificate: { certificate: a, key: b } }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
+    (
         "introspection",
         "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}' }, fetch: {}, audiences: [a] } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
+    (
+        "tenants",
+        "providers: { NAME: { issuer: 'https://a/{tenant}', keys: { discovery: true }, audiences: [a], tenants: { allow: [a] } } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, identity: { headers: { NAME: { from: tenant } } }, upstream: 'http://a' }]",
+    ),
+    (
+        "stale",
+        "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}', on_error: stale }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
     ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),
+    (
+        "django",
+        "issuer: { users: { django: { database: 'sqlite://a', columns: {} } } }",
+    ),
+    ("file", "issuer: { users: { file: a } }"),
+    ("http", "issuer: { users: { http: { url: 'https://a/', fields: {}, fetch: {} } } }"),
+    ("ldap", "issuer: { users: { ldap: { url: 'ldaps://a', user_dn: 'a={username}', attributes: {} } } }"),
+    (
+        "ldap search",
+        "issuer: { users: { ldap: { url: 'ldaps://a', search: { base: a, filter: 'a={username}' } } } }",
+    ),
     ("open route", "routes: [{ match: { path: /* }, auth: none, upstream: 'http://a' }]"),
 ];
 

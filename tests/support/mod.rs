@@ -29,6 +29,7 @@
 mod client;
 mod config;
 mod databases;
+mod directory;
 mod idp;
 mod message;
 mod metrics;
@@ -43,6 +44,7 @@ use std::time::Duration;
 pub use client::{Answer, Client, Connection, Protocol, RawConnection, Request, Streaming};
 pub use config::{Config, Home, config};
 pub use databases::{DatabaseKind, DatabaseServer};
+pub use directory::{Directory, directory_missing};
 pub use idp::{Idp, claims, now, token};
 pub use message::Message;
 pub use metrics::Metrics;

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod directory;
 mod django;
+mod login_url;
 mod places;
 mod suite;
 #[path = "../support/mod.rs"]
@@ -12,7 +14,7 @@ mod support;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use support::{DatabaseKind, server_missing, trial};
+use support::{DatabaseKind, directory_missing, server_missing, trial};
 
 use self::django::Database;
 
@@ -24,6 +26,29 @@ fn main() -> ExitCode {
             block_on(places::htpasswd())
         }),
     ];
+    trials.extend([
+        trial("users_of_a_login_url_pass_the_suite", None, || block_on(login_url::suite(false))),
+        trial("users_of_a_login_url_that_is_asked_again_pass_the_suite", None, || {
+            block_on(login_url::suite(true));
+        }),
+        trial("a_login_url_that_gives_no_verdict_makes_503", None, || block_on(login_url::no_verdict())),
+        trial("what_a_login_url_is_told_and_tells", None, || block_on(login_url::exchange())),
+    ]);
+    let ldap = directory_missing();
+    trials.extend([
+        trial("users_of_a_directory_pass_the_suite_by_their_names", ldap.as_deref(), || {
+            block_on(directory::by_name());
+        }),
+        trial("users_of_a_directory_pass_the_suite_by_search", ldap.as_deref(), || {
+            block_on(directory::by_search());
+        }),
+        trial("a_directory_that_is_gone_makes_503_and_recovers", ldap.as_deref(), || {
+            block_on(directory::outage());
+        }),
+        trial("a_directory_whose_certificate_is_not_trusted_gets_no_password", ldap.as_deref(), || {
+            block_on(directory::untrusted());
+        }),
+    ]);
     let django = server_missing(django::environment().join("bin/django-admin"));
     for (database, kind) in [
         (Database::Sqlite, None),

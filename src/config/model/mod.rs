@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod fetch;
 mod issuer;
 mod providers;
 mod routes;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use crate::base::UnixTime;
 
+pub use self::fetch::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
@@ -52,6 +54,8 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// `observability:`.
     pub observability: Observability,
+    /// What the presets of `providers:` stand for, in the order of the file.
+    pub presets: Vec<PresetMeaning>,
     /// What is allowed but deserves a word, e.g. `audiences: any`. Printed at start and by `check`.
     pub warnings: Vec<Warning>,
 }
@@ -70,6 +74,17 @@ impl Config {
         });
         self.warnings.iter().cloned().chain(ended).collect()
     }
+}
+
+/// What a `preset:` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresetMeaning {
+    /// Of which provider.
+    pub provider: String,
+    /// Its name.
+    pub preset: String,
+    /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
+    pub words: String,
 }
 
 /// A remark on a valid file.

@@ -160,6 +160,8 @@ pub enum IdentitySource {
     Claims(Vec<ClaimPath>),
     /// The issuer configured for the provider whose key verified the token.
     ConfiguredIssuer,
+    /// The tenant that its issuer names, of a provider whose issuer is a pattern. No claim can stand in its place.
+    Tenant,
 }
 
 /// `identity.token` of a route.

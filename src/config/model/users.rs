@@ -78,7 +78,7 @@ pub enum Database {
     Sqlite(PathBuf),
     /// `postgres://…`.
     Postgres(DatabaseUrl),
-    /// `mysql://…`, MariaDB too.
+    /// `mysql://…`, for MariaDB too.
     MySql(DatabaseUrl),
 }
 

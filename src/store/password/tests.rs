@@ -108,7 +108,7 @@ fn what_django_takes_for_no_hash_accepts_nothing() {
 
 #[test]
 fn refuses_a_hash_whose_work_is_beyond_all_measure() {
-    let zeros = "A".repeat(86) + "==";
+    let zeros = format!("{}==", "A".repeat(86));
     let hashes = [
         "pbkdf2_sha256$4294967295$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned(),
         "pbkdf2_sha256$0$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned(),

@@ -39,7 +39,7 @@ impl Dialect {
 
     /// A table's name in quotes.
     pub(in crate::store) fn table(self, name: &TableName) -> String {
-        let schema = name.schema.iter().map(|schema| self.name(schema) + ".");
+        let schema = name.schema.iter().map(|schema| format!("{}.", self.name(schema)));
         schema.chain([self.name(&name.table)]).collect()
     }
 

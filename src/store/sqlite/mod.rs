@@ -4,6 +4,7 @@
 //! wrote in between, so writers queue for the one writing connection and begin with `BEGIN IMMEDIATE`.
 
 mod ending;
+mod known_users;
 mod sessions;
 mod upkeep;
 mod users;
@@ -348,6 +349,7 @@ fn migrations() -> Migrator {
     let steps = [
         (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
         (2, "revocations", include_str!("../../../migrations/sqlite/0002_revocations.sql")),
+        (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
     ];
     Migrator::with_migrations(
         steps
