@@ -6,12 +6,13 @@ use super::support::{Config, Home, Process, listening};
 use super::{blocks, page, root};
 
 /// Every page for readers, from the root of the repository.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/configuration.md",
+    "docs/cut-over.md",
     "docs/django.md",
     "docs/security.md",
 ];

@@ -65,7 +65,7 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
     ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),
     (
         "django",
-        "issuer: { users: { django: { database: 'sqlite://a', columns: {} } } }",
+        "issuer: { users: { django: { database: 'sqlite://a', columns: {}, token_blacklist: { mirror: { token_text: false } } } } }",
     ),
     ("file", "issuer: { users: { file: a } }"),
     ("http", "issuer: { users: { http: { url: 'https://a/', fields: {}, fetch: {} } } }"),
