@@ -1,8 +1,9 @@
 //! `tollgate token revoke`.
 
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
-use serde_json::Value;
 
 use super::token::read_token;
 use super::{Failure, issuer, runtime};
@@ -31,7 +32,7 @@ impl Revoke {
         let now = clock::now();
         let revocation = match self.jti {
             Some(jti) => own_token(issuer, jti, now),
-            None => any_token(config, &read_token(self.token)?, now)?,
+            None => any_token(issuer.longest_leeway, &read_token(self.token)?, now)?,
         };
         let expires_at = revocation.expires_at;
         runtime()?.block_on(async {
@@ -49,23 +50,22 @@ fn own_token(issuer: &config::Issuer, jti: String, now: UnixTime) -> Revocation 
     let longest = issuer.access_token_lifetime.max(issuer.refresh_token_lifetime);
     Revocation {
         what: Revoked::Token { issuer: issuer.issuer.clone(), jti },
-        expires_at: now.plus(longest).plus(issuer.leeway),
+        expires_at: now.plus(longest).plus(issuer.longest_leeway),
     }
 }
 
 /// A token need not be good to be revoked: what it says of itself is what others would be told.
-fn any_token(config: &Config, text: &str, now: UnixTime) -> Result<Revocation, Failure> {
+fn any_token(longest_leeway: Duration, text: &str, now: UnixTime) -> Result<Revocation, Failure> {
     let token = jwt::parse(text.as_bytes(), &Limits::default())
         .map_err(|error| Failure::Other(format!("no token ({}): {error}", error.reason())))?;
     let claims = token.claims();
     let unending = || Failure::Other("the token says of no time when it expires (`exp`)".to_owned());
-    let leeway = config.providers.iter().map(|provider| provider.leeway).max().unwrap_or_default();
-    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(leeway);
+    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(longest_leeway);
     if expires_at <= now {
         return Err(Failure::Other("the token has expired".to_owned()));
     }
     let issuer = claims.issuer().map(str::to_owned);
-    let what = match claims.members().get("jti").and_then(Value::as_str) {
+    let what = match claims.id() {
         Some(jti) => Revoked::Token { issuer, jti: jti.to_owned() },
         None => Revoked::Input { digest: input_digest(token.signing_input()) },
     };

@@ -61,12 +61,16 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             .optional("observability", |node| node.section(observability))
             .unwrap_or(Observability { access_log: true });
         let upstreams = upstreams.and_then(Upstreams::all);
+        let providers = providers.and_then(Providers::all);
+        let longest_leeway =
+            providers.iter().flatten().map(|provider| provider.leeway).max().unwrap_or_default();
+        let issuer = issuer.map(|issuer| issuer.map(|issuer| Issuer { longest_leeway, ..issuer }));
         Some(Config {
             file: file.to_owned(),
             development,
             server: server?,
             admin: admin?,
-            providers: providers?.all()?,
+            providers: providers?,
             issuer: issuer?,
             revocations: revocations?,
             upstreams: upstreams?,

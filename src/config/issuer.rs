@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
+use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
     Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider, TokenForm,
@@ -23,11 +24,6 @@ pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
-
-/// Claims that the issuer sets itself: a user's data must not replace them (RFC 7519, section 4.1, and
-/// SimpleJWT's own, under whatever names).
-const RESERVED_CLAIMS: [&str; 10] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "token_type", "user_id"];
 
 /// An issuer that does not know yet what its tokens say about their issuer and audience: the provider with
 /// the gateway's own keys says that, once for those who sign and those who verify.
@@ -103,6 +99,10 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             None => Some(Vec::new()),
         };
         let throttle = throttle::read(section, safer);
+        let hook = match section.key("hook") {
+            Some(node) => hook::read(&node).map(Some),
+            None => Some(None),
+        };
         Some(Unnamed(Issuer {
             compatibility,
             store,
@@ -120,11 +120,13 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             update_last_login,
             form: form?,
             claims: claims?,
+            hook: hook?,
             throttle,
             exchange: Vec::new(),
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,
+            longest_leeway: Duration::ZERO,
         }))
     })
 }
@@ -266,9 +268,8 @@ fn verifying_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Opti
 }
 
 fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, ClaimSource)>> {
-    let is_reserved = |name: &str| {
-        RESERVED_CLAIMS.contains(&name) || form.is_some_and(|form| form.own_claims().any(|own| own == name))
-    };
+    // With a mistake there it is not known which they are.
+    let is_reserved = |name: &str| form.is_some_and(|form| form.is_reserved(name));
     let claims: Vec<Option<(String, ClaimSource)>> = node
         .named()?
         .into_iter()
@@ -292,17 +293,26 @@ fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, Clai
 fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
     node.section(|section| {
         let (from, value) = (section.key("from"), section.key("value"));
+        if let Some(column) = section.key("column") {
+            if from.is_some() || value.is_some() {
+                return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
+            }
+            return Some(ClaimSource::Column(column.words("the name of a column")?));
+        }
         match (from, value) {
             (Some(from), None) => {
-                let [username, email, roles] =
-                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles];
-                from.choice(&[("username", &username), ("email", &email), ("roles", &roles)]).cloned()
+                let [username, email, roles, groups] =
+                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles, ClaimSource::Groups];
+                let sources =
+                    [("username", &username), ("email", &email), ("roles", &roles), ("groups", &groups)];
+                from.choice(&sources).cloned()
             }
             (None, Some(value)) => Some(ClaimSource::Constant(value.words("a text")?)),
             (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
             (None, None) => {
                 let kind = MistakeKind::Expected {
-                    expected: "{ from: username|email|roles } or { value: TEXT }".to_owned(),
+                    expected: "{ from: username|email|roles|groups }, { column: NAME } or { value: TEXT }"
+                        .to_owned(),
                     found: "neither of them".to_owned(),
                 };
                 section.node().refuse_key(kind, None)

@@ -11,6 +11,7 @@ mod claim_rules;
 mod credential;
 mod environment;
 mod file;
+mod hook;
 mod identity;
 mod introspection;
 mod issuer;

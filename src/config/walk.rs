@@ -74,11 +74,6 @@ impl<'r> Node<'r> {
         &self.written.value
     }
 
-    /// Line and column, from 1.
-    pub(super) fn place(&self) -> Place {
-        self.place
-    }
-
     /// The same, with its place.
     pub(super) fn written(&self) -> &'r Written {
         self.written
@@ -100,6 +95,11 @@ impl<'r> Node<'r> {
     /// The value of a key, for who looks at a section that is read afterwards.
     pub(super) fn peek(&self, key: &str) -> Option<Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| self.child(entry))
+    }
+
+    /// Line and column, from 1.
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// The shared reader.

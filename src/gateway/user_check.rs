@@ -213,3 +213,73 @@ impl UserChecks {
         *place = Some(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIVE: Duration = Duration::from_secs(5);
+
+    fn standing() -> Arc<Standing> {
+        Arc::new(Standing::nothing())
+    }
+
+    fn answered(checks: &UserChecks, name: &str, asked_at: Instant, standing: &Arc<Standing>) {
+        checks.conclude(name.into(), asked_at, Ok(Arc::clone(standing)));
+    }
+
+    #[test]
+    fn an_answer_is_as_old_as_its_question() {
+        let (checks, now, answer) = (UserChecks::default(), Instant::now(), standing());
+        answered(&checks, "1", now, &answer);
+        assert!(checks.recent("1", FIVE, now + Duration::from_secs(4)).is_some());
+        assert!(checks.recent("1", FIVE, now + FIVE).is_none());
+        assert!(checks.recent("1", Duration::ZERO, now).is_none());
+        assert!(checks.recent("2", FIVE, now).is_none());
+    }
+
+    #[test]
+    fn a_younger_answer_is_not_replaced_by_an_older_one_that_comes_later() {
+        let (checks, now) = (UserChecks::default(), Instant::now());
+        let (old, young) = (standing(), standing());
+        answered(&checks, "1", now + FIVE, &young);
+        answered(&checks, "1", now, &old);
+        let known = checks.recent("1", FIVE, now + FIVE).expect("an answer");
+        assert!(Arc::ptr_eq(&known, &young));
+    }
+
+    #[test]
+    fn who_asks_the_same_at_the_same_time_waits_for_one_answer() {
+        let (checks, now) = (UserChecks::default(), Instant::now());
+        let open = Open { asked_at: now, answer: watch::channel(None).1 };
+        checks.open.borrow_mut().insert("1".into(), open);
+        assert!(matches!(checks.join("1", FIVE, now), Join::Open(_)));
+        assert!(matches!(checks.join("2", FIVE, now), Join::Ask));
+        // What was changed since that question would not be seen.
+        assert!(matches!(checks.join("1", Duration::ZERO, now), Join::Ask));
+        assert!(matches!(checks.join("1", FIVE, now + FIVE), Join::Ask));
+        answered(&checks, "1", now, &standing());
+        assert!(checks.open.borrow().is_empty());
+    }
+
+    #[test]
+    fn after_a_question_in_vain_the_store_is_left_in_peace_for_a_second_and_the_last_answer_stays() {
+        let (checks, answer) = (UserChecks::default(), standing());
+        let now = Instant::now();
+        answered(&checks, "1", now, &answer);
+        checks.conclude("1".into(), now, Err("gone".to_owned()));
+        assert!(matches!(checks.join("1", Duration::ZERO, now), Join::Rest));
+        assert!(matches!(checks.join("1", Duration::ZERO, Instant::now() + 2 * REST), Join::Ask));
+        assert!(checks.recent("1", FIVE, now).is_some());
+    }
+
+    #[test]
+    fn no_more_than_so_many_questions_are_open() {
+        let (checks, now) = (UserChecks::default(), Instant::now());
+        for number in 0..MOST_OPEN {
+            let open = Open { asked_at: now, answer: watch::channel(None).1 };
+            checks.open.borrow_mut().insert(number.to_string().into(), open);
+        }
+        assert!(matches!(checks.join("another", FIVE, now), Join::Rest));
+    }
+}

@@ -126,9 +126,8 @@ impl Refusal {
             Self::RevocationsUnavailable => ReasonCode::RevocationsUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
-            Self::UserCheckUnavailable => ReasonCode::StoreUnavailable,
             Self::LoginBusy => ReasonCode::LoginBusy,
-            Self::StoreUnavailable => ReasonCode::StoreUnavailable,
+            Self::UserCheckUnavailable | Self::StoreUnavailable => ReasonCode::StoreUnavailable,
             Self::Internal => ReasonCode::Internal,
         }
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::answer::{Granted, Outcome};
 use super::body::Body;
+use super::hook::Occasion;
 use super::mint::{self, Stamp};
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
@@ -29,6 +30,7 @@ impl Issuer {
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+        self.add_hook_claims(&mut claims, &user, Occasion::Login).await?;
         let end = self.absolute_end(now);
         mint::cap(&mut claims, end);
         let stamp = Stamp { jti: mint::new_id(), issued_at: now, end };

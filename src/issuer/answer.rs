@@ -52,13 +52,15 @@ pub enum Outcome {
     Busy,
     /// The database did not answer.
     StoreUnavailable,
+    /// The service that knows more claims did not answer.
+    ClaimsUnavailable,
     /// A defect.
     InternalError,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Issued,
         Self::Refreshed,
         Self::Verified,
@@ -72,6 +74,7 @@ impl Outcome {
         Self::RefusedToken,
         Self::Busy,
         Self::StoreUnavailable,
+        Self::ClaimsUnavailable,
         Self::InternalError,
     ];
 
@@ -92,6 +95,7 @@ impl Outcome {
             Self::RefusedToken => "refused_token",
             Self::Busy => "busy",
             Self::StoreUnavailable => "store_unavailable",
+            Self::ClaimsUnavailable => "claims_unavailable",
             Self::InternalError => "internal_error",
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 
 use super::OpenError;
 use crate::base::{Algorithm, AlgorithmSet, KeyFamily, Secret, UnixTime};
-use crate::config;
+use crate::config::{self, Compatibility};
 use crate::jwt::{HeaderForm, Key, KeySet, SigningKey};
 use crate::store::{KeyRing, KeyRingError};
 
@@ -32,10 +32,11 @@ impl Keys {
     ) -> Result<Self, OpenError> {
         match &config.signing_key {
             Some(secret) if config.algorithm.family() == KeyFamily::Hmac => {
-                Self::new(SigningKey::hmac(config.algorithm, secret)?, &[])
+                Self::new(SigningKey::hmac(config.algorithm, secret)?, &[], config.compatibility)
             }
             Some(pem) => {
-                let keys = Self::new(SigningKey::from_pem(config.algorithm, pem)?, &[])?;
+                let signing = SigningKey::from_pem(config.algorithm, pem)?;
+                let keys = Self::new(signing, &[], config.compatibility)?;
                 if let Some(public) = &config.verifying_key {
                     keys.must_fit(config.algorithm, public)?;
                 }
@@ -48,7 +49,7 @@ impl Keys {
                     ring = KeyRing::open(&config.key_ring, config.algorithm);
                 }
                 let (signing, others) = ring?.into_parts();
-                Self::new(signing, &others)
+                Self::new(signing, &others, config.compatibility)
             }
         }
     }
@@ -66,10 +67,18 @@ impl Keys {
         }
     }
 
-    fn new(signing: SigningKey, others: &[SigningKey]) -> Result<Self, OpenError> {
+    fn new(
+        signing: SigningKey,
+        others: &[SigningKey],
+        compatibility: Compatibility,
+    ) -> Result<Self, OpenError> {
         let all = || std::iter::once(&signing).chain(others);
         let jwks = json!({"keys": all().filter_map(SigningKey::public_jwk).collect::<Vec<_>>()});
-        let keys = all().map(SigningKey::verification_key).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = all().map(SigningKey::verification_key).collect::<Result<Vec<_>, _>>()?;
+        // SimpleJWT names no key in its tokens, and looks at no name in others.
+        if compatibility == Compatibility::SimpleJwt {
+            keys = keys.into_iter().map(Key::nameless).collect();
+        }
         let algorithms = all().map(SigningKey::algorithm).collect();
         Ok(Self { set: Arc::new(KeySet::new(keys)), algorithms, jwks: jwks.to_string().into(), signing })
     }

@@ -80,7 +80,7 @@ impl Issuer {
         if self.compatibility == Compatibility::SimpleJwt {
             // Tokens of SimpleJWT itself, of which no session knows.
             let what = Revoked::Subject { issuer: self.name.clone(), subject: user.to_string(), before: now };
-            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.leeway);
+            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.longest_leeway);
             self.revoke(&[Revocation { what, expires_at }], now).await?;
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Issuer {
 
     fn revocation_of(&self, jti: &str, expires_at: UnixTime) -> Revocation {
         let what = Revoked::Token { issuer: self.name.clone(), jti: jti.to_owned() };
-        Revocation { what, expires_at: expires_at.plus(self.leeway) }
+        Revocation { what, expires_at: expires_at.plus(self.longest_leeway) }
     }
 }
 

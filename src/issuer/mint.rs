@@ -115,13 +115,18 @@ impl Mint {
         }
         for (name, source) in &self.claims {
             let value = match source {
-                ClaimSource::Username => &user.username,
-                ClaimSource::Email => &user.email,
-                ClaimSource::Roles => &user.roles,
-                ClaimSource::Constant(value) => value,
+                ClaimSource::Username => json!(user.username),
+                ClaimSource::Email => json!(user.email),
+                ClaimSource::Roles => json!(user.roles),
+                ClaimSource::Groups => user.roles.split_ascii_whitespace().collect(),
+                ClaimSource::Column(column) => match user.more.get(column) {
+                    Some(value) if !value.is_null() => value.clone(),
+                    _ => continue,
+                },
+                ClaimSource::Constant(value) => json!(value),
             };
             // What decides about the token itself is not the file's to set.
-            claims.entry(name.clone()).or_insert_with(|| json!(value));
+            claims.entry(name.clone()).or_insert(value);
         }
     }
 

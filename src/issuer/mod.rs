@@ -10,6 +10,7 @@ mod body;
 mod endpoint;
 mod fields;
 mod fingerprint;
+mod hook;
 mod keys;
 mod logout;
 mod media_type;
@@ -39,6 +40,7 @@ use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
+use self::hook::Hook;
 use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
@@ -49,6 +51,7 @@ use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
 use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
+use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
@@ -78,8 +81,11 @@ pub struct Issuer {
     update_last_login: bool,
     form: TokenForm,
     leeway: Duration,
+    /// So long after their `exp` its tokens may still be taken.
+    longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
+    hook: Option<Hook>,
     policy: Policy,
     sliding_policy: Policy,
     users: Box<dyn Users>,
@@ -130,6 +136,9 @@ pub enum OpenError {
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
+    /// Whom to trust with `issuer.hook`.
+    #[error("issuer.hook.fetch.ca: {0}")]
+    Hook(#[from] ClientTlsError),
     /// The keys of a provider whose refresh tokens are exchanged.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -167,11 +176,13 @@ impl Issuer {
             name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
+            hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
             policy: presented::policy(config, "refresh"),
             sliding_policy: presented::policy(config, "sliding"),
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
+            longest_leeway: config.longest_leeway,
             users: store::open_users(
                 &config.users,
                 Arc::clone(&store) as _,
@@ -285,7 +296,7 @@ impl Issuer {
 
     /// What the revocations of a session that ends now say.
     fn ending(&self, now: UnixTime) -> Ending<'_> {
-        Ending { issuer: self.name.as_deref(), leeway: self.leeway, now }
+        Ending { issuer: self.name.as_deref(), leeway: self.longest_leeway, now }
     }
 
     /// The gateway's own users.

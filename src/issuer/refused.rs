@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
 use crate::store::{LogInError, PasswordError, StoreError};
@@ -56,6 +57,8 @@ pub(super) enum Refused {
     Busy(PasswordError),
     /// The database does not answer.
     Store(StoreError),
+    /// The site's service does not say what the token should.
+    Hook(HookError),
     /// Something failed that never should.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -104,7 +107,7 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -148,6 +151,10 @@ impl Refused {
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
             ),
+            Self::Hook(_) => with_code(
+                "What the token should say can't be asked for at present. Try again in a moment.",
+                "claims_unavailable",
+            ),
             Self::Conflict | Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
         }
     }
@@ -156,7 +163,7 @@ impl Refused {
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
-            Self::Busy(_) | Self::Store(_) => Some(RETRY_AFTER),
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -192,6 +199,7 @@ impl Refused {
             }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
+            Self::Hook(_) => Outcome::ClaimsUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
@@ -216,6 +224,7 @@ impl Refused {
             | Self::BlacklistedAtVerify
             | Self::Busy(_)
             | Self::Store(_)
+            | Self::Hook(_)
             | Self::Internal(_) => None,
         }
     }
@@ -225,6 +234,7 @@ impl Refused {
         match self {
             Self::Busy(error) => Some(error.into()),
             Self::Store(error) => Some(error.into()),
+            Self::Hook(error) => Some(error.into()),
             Self::Internal(error) => Some(error),
             Self::NotAcceptable
             | Self::Method(_)

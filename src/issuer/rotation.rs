@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
+use super::hook::Occasion;
 use super::mint::{self, Stamp};
 use super::presented::{RefreshPresented, UserClaim};
 use super::refused::{Refused, TokenFault};
@@ -57,12 +58,17 @@ impl Issuer {
             Compatibility::Tollgate => {
                 let session = living_session(text, old)?;
                 let user = self.session_user(session, old).await?;
-                let claims = self.mint.refresh_claims(&user, &session.sid, now);
+                let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+                self.add_hook_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
                 (Some(user.id), claims)
             }
             Compatibility::SimpleJwt => {
                 let user = self.claimed_user(old.user()).await?;
-                (user.map(|user| user.id), self.mint.renewed(old.members(), now))
+                let mut claims = self.mint.renewed(old.members(), now);
+                if let Some(user) = &user {
+                    self.add_hook_claims(&mut claims, user, Occasion::Refresh(old.members())).await?;
+                }
+                (user.map(|user| user.id), claims)
             }
         };
         let session = old.session();

@@ -14,8 +14,8 @@ use super::presented::RefreshPresented;
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
 use crate::config;
-use crate::jwt::{Claims, Limits, Policy, PolicyError, Token, parse};
-use crate::providers::{self, Provider, ProviderError};
+use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
+use crate::providers::{self, KeysOf, Provider, ProviderError};
 use crate::store::{AccessToken, Login, MirroredToken, NewSession, StoreError, UserId, Which};
 
 /// A provider whose refresh tokens are exchanged.
@@ -35,12 +35,6 @@ impl Exchange {
             Self { provider, policy: Policy::new(&config) }
         });
         Ok(exchanges.collect())
-    }
-}
-
-impl Exchange {
-    fn verifies(&self, token: &Token<'_>, now: UnixTime) -> bool {
-        self.provider.verify(token, &self.provider.key_source(), now).is_ok()
     }
 }
 
@@ -83,8 +77,10 @@ impl Issuer {
         let Ok(token) = parse(text.as_bytes(), &Limits::default()) else { return Ok(None) };
         let issuer = token.claims().issuer();
         let mut exchanges = self.exchanges.iter();
-        let genuine = exchanges
-            .find(|exchange| exchange.policy.issuer_matches(issuer) && exchange.verifies(&token, now));
+        let genuine = exchanges.find(|exchange| {
+            let KeysOf::Source(source) = exchange.provider.keys_of(issuer, now) else { return false };
+            exchange.policy.issuer_matches(issuer) && exchange.provider.verify(&token, &source, now).is_ok()
+        });
         let Some(exchange) = genuine else { return Ok(None) };
         match exchange.policy.check(token.typ(), token.claims(), now) {
             Ok(()) => {}

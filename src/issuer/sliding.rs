@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
+use super::hook::Occasion;
 use super::refused::{Refused, TokenFault};
 use super::session_event::SessionEvent;
 use super::{fields, mint};
@@ -25,7 +26,9 @@ impl Issuer {
         let [username, password] = fields::both(body, ["username", "password"])?;
         let user = self.log_in(username, Secret::new(password), client).await?;
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
-        let token = self.mint.refresh(&self.keys, self.mint.sliding_claims(&user, now))?;
+        let mut claims = self.mint.sliding_claims(&user, now);
+        self.add_hook_claims(&mut claims, &user, Occasion::Login).await?;
+        let token = self.mint.refresh(&self.keys, claims)?;
         let access = AccessToken {
             // Each copy has this name, however often it was renewed.
             expires_at: now.plus(self.form.sliding.refresh_lifetime),

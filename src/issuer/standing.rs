@@ -35,6 +35,14 @@ enum UserStanding {
     Known { active: bool, fingerprint: Option<String> },
 }
 
+#[cfg(test)]
+impl Standing {
+    /// One about which nothing was asked.
+    pub(crate) const fn nothing() -> Self {
+        Self { user: UserStanding::NotAsked, blacklisted: false }
+    }
+}
+
 impl Subject<'_> {
     /// There is nothing to ask.
     #[must_use]

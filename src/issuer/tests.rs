@@ -60,6 +60,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         algorithm: Algorithm::ES256,
         signing_key: None,
         verifying_key: None,
+        hook: None,
         update_last_login: true,
         form: TokenForm::usual(),
         key_ring: folder.path().join("keys"),
@@ -73,6 +74,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
+        longest_leeway: Duration::ZERO,
     }
 }
 
@@ -594,4 +596,86 @@ fn no_body_is_a_server_error() {
         let answer = runtime.block_on(site.send_at("/api/token/verify/", request, NOW));
         prop_assert!(answer.status.is_client_error(), "{}", answer.status);
     });
+}
+
+#[tokio::test]
+async fn claims_have_the_names_that_the_site_gave_them() {
+    for compatibility in [Compatibility::Tollgate, Compatibility::SimpleJwt] {
+        let site = Site::with(|config| {
+            config.compatibility = compatibility;
+            config.form.user_id_claim = "who".to_owned();
+            config.form.token_type_claim = "kind".to_owned();
+            config.form.jti_claim = "id".to_owned();
+            config.sessions.reuse_grace = Duration::ZERO;
+            config.sessions.on_reuse = config::OnReuse::Refuse;
+        })
+        .await;
+        let (access, refresh) = site.login().await;
+        for (token, kind) in [(&access, "access"), (&refresh, "refresh")] {
+            let claims = segment(token, 1);
+            assert_eq!((&claims["who"], &claims["kind"]), (&json!("1"), &json!(kind)));
+            assert!(claims["id"].is_string() && claims["jti"].is_null() && claims["user_id"].is_null());
+        }
+        assert_eq!(site.refresh(&access).await.body, refused("Token has wrong type"));
+        let answer = site.refresh(&refresh).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let next = text(&answer.body, "refresh");
+        assert_ne!(segment(&next, 1)["id"], segment(&refresh, 1)["id"]);
+        assert_eq!(site.refresh(&refresh).await.body, refused("Token is blacklisted"));
+        assert_eq!(site.blacklist(&next).await.status, 200);
+        assert_eq!(site.refresh(&next).await.body, refused("Token is blacklisted"));
+    }
+}
+
+#[tokio::test]
+async fn a_verifying_key_of_another_pair_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let private = || crate::jwt::SigningKey::generate(Algorithm::ES256).unwrap();
+    let (ours, other) = (private(), private());
+    let mut config = config(&folder);
+    config.signing_key = ours.to_pem();
+    // A private key is no public one either.
+    config.verifying_key = other.to_pem();
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
+    assert!(matches!(error, OpenError::VerificationKey(KeyError::PrivateKey)), "{error}");
+    config.verifying_key = Some(Secret::new(OTHER_PUBLIC_KEY));
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
+    assert!(matches!(error, OpenError::OtherVerifyingKey), "{error}");
+}
+
+/// RFC 7517's example key, appendix A.1, in PEM.
+const OTHER_PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMKBCTNIcKUSDii11ySs3526iDZ8A
+iTo7Tu6KPAqv7D7gS2XpJFbZiItSs3m9+9Ue6GnvHw/GW2ZZaVtszggXIw==
+-----END PUBLIC KEY-----
+";
+
+#[tokio::test]
+async fn sliding_tokens_are_renewed_until_their_end_and_not_once_they_are_blacklisted() {
+    let site = Site::with(|config| {
+        config.compatibility = Compatibility::SimpleJwt;
+        config.paths.sliding_obtain = Some("/api/sliding/".to_owned());
+        config.paths.sliding_refresh = Some("/api/sliding/refresh/".to_owned());
+        config.form.sliding.refresh_lifetime = Duration::from_secs(400);
+    })
+    .await;
+    let login = json!({"username": "ada", "password": PASSWORD});
+    let token = text(&site.post_at("/api/sliding/", login, NOW).await.body, "token");
+    let renew = async |token: &str, seconds: i64| {
+        let now = UnixTime(NOW.0 + seconds);
+        site.post_at("/api/sliding/refresh/", json!({"token": token}), now).await
+    };
+    let answer = renew(&token, 200).await;
+    let second = text(&answer.body, "token");
+    let (old, new) = (segment(&token, 1), segment(&second, 1));
+    assert_eq!((&old["jti"], &old["refresh_exp"]), (&new["jti"], &new["refresh_exp"]));
+    assert_eq!(new["exp"], NOW.0 + 500);
+    assert_eq!(renew(&token, 300).await.body, refused("Token is expired"));
+    assert_eq!(renew(&second, 399).await.status, 200);
+    assert_eq!(renew(&second, 400).await.body, refused("Token 'refresh_exp' claim has expired"));
+    for odd in [json!("soon"), json!(null), json!([])] {
+        let mut claims = new.clone();
+        claims["refresh_exp"] = odd;
+        assert_eq!(renew(&site.forge(claims), 200).await.body, refused("Token is invalid"));
+    }
 }

@@ -88,7 +88,7 @@ impl<'a> ShuttingOut<'a> {
     /// For a user who is not let in any more.
     #[must_use]
     pub fn for_good(config: &'a config::Issuer, now: UnixTime) -> Self {
-        let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.leeway, now };
+        let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.longest_leeway, now };
         let longest = config.access_token_lifetime.max(config.refresh_token_lifetime);
         Self { ending, longest, this_second: true }
     }

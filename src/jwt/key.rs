@@ -138,6 +138,12 @@ impl Key {
         Ok(Self::new(kid.map(Into::into), Material::secret(secret, algorithms)?))
     }
 
+    /// Without its name: it is tried for every token, whatever `kid` that names.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        Self { kid: None, ..self }
+    }
+
     fn new(kid: Option<Box<str>>, material: Material) -> Self {
         Self {
             kid,

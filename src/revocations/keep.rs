@@ -12,6 +12,8 @@ use crate::telemetry::Metrics;
 
 /// How often the database is asked for what is new: another replica's logout is seen within a second.
 const POLL: Duration = Duration::from_millis(400);
+/// Adding many touches every part of the index, which copies all of it: at start a million come in a few steps.
+const BATCH: usize = 200_000;
 /// How often the index is rid of what has expired.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -78,16 +80,24 @@ impl Keeper {
     }
 
     async fn read_news(&mut self) -> Result<(), StoreError> {
+        let mut read = Vec::new();
+        let mut last = self.seen;
         loop {
-            let page = self.sessions.revocations_after(self.seen).await?;
-            if page.highest < self.seen {
+            let page = self.sessions.revocations_after(last).await?;
+            if page.highest < last {
                 // Another database lies there now, such as a restored one. What it says is added to what is known.
-                self.seen = 0;
+                (self.seen, last) = (0, 0);
                 continue;
             }
-            self.revocations.add(&page.revocations, (self.clock)());
-            self.seen = page.last;
-            if page.revocations.is_empty() {
+            last = page.last;
+            let is_last = page.revocations.is_empty();
+            read.extend(page.revocations);
+            if is_last || read.len() >= BATCH {
+                self.revocations.add(&read, (self.clock)());
+                read.clear();
+                self.seen = last;
+            }
+            if is_last {
                 return Ok(());
             }
         }

@@ -129,6 +129,15 @@ fn thousands_are_found_and_nothing_else() {
     assert!(index.is_empty());
 }
 
+#[test]
+fn a_million_entries_take_less_than_128_mib() {
+    let index = Revocations::new(true);
+    let revocations: Vec<_> =
+        (0..1_000_000_u32).map(|number| until(token(&format!("{number:x}")), 60)).collect();
+    assert_eq!(index.add(&revocations, NOW), 1_000_000);
+    assert!(index.memory() <= 128 << 20, "{} MiB", index.memory() >> 20);
+}
+
 /// Whoever sees the epoch of an entry finds the entry.
 #[test]
 fn readers_on_other_threads_never_miss_what_was_added() {

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 18] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -62,7 +62,15 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, identity: { headers: 
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
-    ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),
+    (
+        "simplejwt",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { compatibility: simplejwt, signing_key: '${LONG}' }\nroutes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
+    ),
+    ("hook", "issuer: { hook: { url: 'https://a/' } }"),
+    (
+        "user check",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { paths: {} }\nroutes: [{ match: { path: /* }, auth: { providers: OWN, user_check: {} }, upstream: 'http://a' }]",
+    ),
     (
         "django",
         "issuer: { users: { django: { database: 'sqlite://a', columns: {}, token_blacklist: { mirror: { token_text: false } } } } }",

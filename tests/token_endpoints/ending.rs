@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::outage::block_on;
-use crate::support::{Answer, Client, Config, Connection, Home, Protocol, Tollgate, Upstream, config};
+use crate::support::{Answer, Client, Config, Connection, Home, Idp, Protocol, Tollgate, Upstream, config};
 use crate::{PASSWORD, Site, USER, assert_refused, credentials, login, pair, refresh, verify};
+use tollgate::base::Algorithm;
 
 const EVENTS: &str = "tollgate_session_events_total";
 
@@ -208,6 +211,54 @@ async fn an_operator_ends_tokens_sessions_and_users_and_the_gateway_hears_within
     assert_eq!(get(&connection, &again.access).await, 200);
     let unknown = home.run(&["user", "logout", "nobody", "--config", "gateway.yaml"], "");
     assert!(!unknown.status.success() && String::from_utf8_lossy(&unknown.stderr).contains("no user"));
+}
+
+/// The order of P-256's group less `s`: (r, n - s) is as good a signature as (r, s), and needs no key.
+fn other_signature(token: &str) -> String {
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let mut borrow = 0;
+    for (byte, order) in signature[32..].iter_mut().zip(ORDER).rev() {
+        let difference = i16::from(order) - i16::from(*byte) - borrow;
+        borrow = i16::from(difference < 0);
+        *byte = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn a_token_of_another_provider_is_revoked_by_its_jti_or_by_what_was_signed() {
+    let idp = Idp::new(Algorithm::ES256);
+    let app = Upstream::echo().await;
+    let file = config().issuer().provider("idp", &idp).route("/*", "idp", &app);
+    let home: Home = file.into();
+    home.generate_key();
+    home.add_user(USER, PASSWORD);
+    let gate = Tollgate::start(home).await;
+    let connection = gate.client(Protocol::Http1).connect().await;
+    for jti in [Some("one"), None] {
+        let mut said = crate::support::claims("ada");
+        match jti {
+            Some(jti) => said["jti"] = json!(jti),
+            None => drop(said.as_object_mut().unwrap().remove("jti")),
+        }
+        let token = idp.sign(said.clone());
+        let twin = other_signature(&token);
+        said["note"] = json!("another token");
+        said["jti"] = json!("two");
+        let other = idp.sign(said);
+        for token in [&token, &twin, &other] {
+            assert_eq!(get(&connection, token).await, 200, "{jti:?}");
+        }
+        run(&gate.home, &["token", "revoke"], &token);
+        assert!(until_refused(&connection, &token).await < Duration::from_secs(1));
+        assert_eq!(get(&connection, &twin).await, 401, "{jti:?}");
+        assert_eq!(get(&connection, &other).await, 200, "{jti:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod ending;
+mod hook;
 mod input;
 mod outage;
 mod races;

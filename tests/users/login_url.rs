@@ -94,7 +94,8 @@ pub(crate) async fn exchange() {
 }
 
 pub(crate) async fn no_verdict() {
-    let replies: [(&str, fn() -> Reply); 9] = [
+    type Case = (&'static str, fn() -> Reply);
+    let replies: [Case; 9] = [
         ("an error", || Reply::new(500, "")),
         ("a request that it did not understand", || Reply::new(400, "")),
         ("a redirect", || Reply::new(302, "").field("Location", "/elsewhere")),

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         trial("own_users_pass_the_suite", None, || block_on(places::own())),
         trial("users_of_a_yaml_file_pass_the_suite", None, || block_on(places::yaml_file())),
         trial("users_of_an_htpasswd_file_log_in_and_follow_its_changes", None, || {
-            block_on(places::htpasswd())
+            block_on(places::htpasswd());
         }),
     ];
     trials.extend([

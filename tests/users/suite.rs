@@ -24,11 +24,14 @@ const STRANGE: [&str; 12] = [
     "ada\n",
 ];
 
+/// Does something to the place of users that belongs to a gateway.
+pub(crate) type ShutOut = Box<dyn Fn(&Tollgate) -> BoxFuture<'_, ()>>;
+
 /// A gateway before a place with the users `ada` (an address, the roles `admin` and `staff`) and `gone`, who is not let
 /// in, and how `ada` is shut out.
 pub(crate) struct Place {
     pub(crate) gate: Tollgate,
-    pub(crate) disable_ada: Box<dyn Fn(&Tollgate) -> BoxFuture<'_, ()>>,
+    pub(crate) disable_ada: ShutOut,
     /// Whether the place can be asked about a user without a password.
     pub(crate) is_asked_at_refresh: bool,
 }

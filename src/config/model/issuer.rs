@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Provider, SessionRules, TokenForm, Users};
+use super::{ClaimHook, Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -41,6 +41,8 @@ pub struct Issuer {
     pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
+    /// `hook:` who knows more claims.
+    pub hook: Option<ClaimHook>,
     /// `throttle:` which failed logins are slowed down.
     pub throttle: Throttle,
     /// The providers whose refresh tokens are exchanged for a session here.
@@ -51,6 +53,8 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// How far clocks may differ when a refresh token is read: the leeway of the provider with own keys.
     pub leeway: Duration,
+    /// So long after its `exp` may a token still be taken by some provider of the file.
+    pub longest_leeway: Duration,
 }
 
 /// `compatibility:` of the issuer.
@@ -113,6 +117,11 @@ pub enum ClaimSource {
     Email,
     /// `{ from: roles }`: names joined by blanks, as a scope is written.
     Roles,
+    /// `{ from: groups }`: names of roles as a list.
+    Groups,
+    /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
+    /// is known.
+    Column(String),
     /// `{ value: … }`: this text.
     Constant(String),
 }

@@ -5,6 +5,7 @@
 //! limits are within range.
 
 mod fetch;
+mod hook;
 mod issuer;
 mod providers;
 mod routes;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use crate::base::UnixTime;
 
 pub use self::fetch::*;
+pub use self::hook::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
@@ -60,6 +62,17 @@ pub struct Config {
     pub warnings: Vec<Warning>,
 }
 
+/// What a `preset:` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresetMeaning {
+    /// Of which provider.
+    pub provider: String,
+    /// Its name.
+    pub preset: String,
+    /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
+    pub words: String,
+}
+
 impl Config {
     /// What deserves a word at this time: [`Config::warnings`], and what was to be until a date that has passed.
     #[must_use]
@@ -74,17 +87,6 @@ impl Config {
         });
         self.warnings.iter().cloned().chain(ended).collect()
     }
-}
-
-/// What a `preset:` stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PresetMeaning {
-    /// Of which provider.
-    pub provider: String,
-    /// Its name.
-    pub preset: String,
-    /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
-    pub words: String,
 }
 
 /// A remark on a valid file.

@@ -55,10 +55,14 @@ impl TokenForm {
         }
     }
 
-    /// The names of claims that the issuer sets itself, beside those that are registered.
-    pub fn own_claims(&self) -> impl Iterator<Item = &str> {
-        let names = [&self.user_id_claim, &self.token_type_claim, &self.jti_claim];
-        let names = names.into_iter().chain([&self.sliding.refresh_exp_claim]);
-        names.chain(&self.revoke_token_claim).map(String::as_str)
+    /// Whether the issuer sets a claim itself, so that nothing else may: what RFC 7519, section 4.1 registers, and
+    /// SimpleJWT's own under their usual names and under those that they have here.
+    #[must_use]
+    pub fn is_reserved(&self, name: &str) -> bool {
+        const USUAL: [&str; 10] =
+            ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "token_type", "user_id"];
+        let own = [&self.user_id_claim, &self.token_type_claim, &self.jti_claim];
+        let own = own.into_iter().chain([&self.sliding.refresh_exp_claim]).chain(&self.revoke_token_claim);
+        USUAL.contains(&name) || own.into_iter().any(|own| own == name)
     }
 }

@@ -111,6 +111,9 @@ pub(super) async fn post_json(
     let mut request = request(url, accept)?;
     *request.method_mut() = Method::POST;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(credential) = client.options.credential.as_ref().filter(|_| client.knows(url)) {
+        request.headers_mut().insert(AUTHORIZATION, credential.authorization().await?);
+    }
     *request.body_mut() = Full::new(document);
     match send(client, url, request).await?.content {
         Content::New(body) => Ok(body),

@@ -1,3 +1,5 @@
+mod ending;
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
