@@ -9,15 +9,16 @@ mod legacy;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+mod tables;
 
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use support::{server_missing, trial};
+use support::{DatabaseKind, server_missing, trial};
 
 fn main() -> ExitCode {
     let missing = server_missing(site::environment().join("bin/python"));
-    let trials = vec![
+    let mut trials = vec![
         trial("a_thousand_sessions_go_over_to_tollgate_and_back", missing.as_deref(), || {
             block_on(site::a_thousand_sessions_go_over_and_back());
         }),
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
             block_on(legacy::until_its_date());
         }),
     ];
+    for kind in [DatabaseKind::Postgres, DatabaseKind::MariaDb] {
+        let missing = server_missing(kind.program());
+        trials.push(trial(&format!("the_blacklist_is_kept_on_{kind:?}"), missing.as_deref(), move || {
+            block_on(tables::rows_are_written_and_found(kind));
+        }));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
