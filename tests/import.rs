@@ -154,6 +154,16 @@ fn the_exit_code_tells_what_became_of_it() {
 }
 
 #[test]
+fn the_file_of_the_page_on_the_cut_over_is_valid() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cut-over.md")).unwrap();
+    let file = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let environment = |name: &str| (name == "OLD_SIGNING_KEY").then(|| "x".repeat(64));
+    let config = config::read_text(file, Path::new("gateway.yaml"), &environment)
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(config.issuer.unwrap().exchange.len(), 1);
+}
+
+#[test]
 fn a_settings_file_is_never_executed() {
     let folder = tempfile::tempdir().unwrap();
     let source = "open('made', 'w').write('x')\nimport os; os.system('touch made')\nSECRET_KEY = __import__('os').popen('touch made')\n";

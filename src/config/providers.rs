@@ -171,6 +171,10 @@ fn introspected(
     required_claims: Vec<RequiredClaim>,
     introspection: Option<Introspection>,
 ) -> Option<Provider> {
+    if let Some(node) = section.key("exchange_refresh_tokens") {
+        let kind = MistakeKind::NoEffect("without keys of another issuer in the file");
+        node.refuse_key::<()>(kind, None);
+    }
     let audiences = match section.key("audiences") {
         Some(_) => audiences(section, false),
         None => {

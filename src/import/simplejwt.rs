@@ -372,7 +372,8 @@ impl<'m> Site<'m> {
             None => Yaml::plain("any"),
             Some(located) => match &located.value {
                 Known::None => Yaml::plain("any"),
-                Known::Text(text) if is_words(text) => Yaml::text(text),
+                // Braces are for tenants there.
+                Known::Text(text) if is_words(text) && !text.contains(['{', '}']) => Yaml::text(text),
                 Known::Variable { .. } => variable(located).unwrap_or_else(|| Yaml::plain("any")),
                 _ => {
                     self.remarks.not_read(located, &named("ISSUER"), "a text");

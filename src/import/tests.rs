@@ -100,9 +100,9 @@ DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'sho
 
 #[test]
 fn a_text_of_the_settings_writes_no_line_and_names_no_variable() {
-    let source = "SIMPLE_JWT = {'ISSUER': 'a: ${HOME}', 'X\\n- y: z': 1}";
+    let source = "SIMPLE_JWT = {'AUDIENCE': 'a: ${HOME}', 'X\\n- y: z': 1}";
     let imported = import(source);
-    assert_eq!(key(source, "providers.local.issuer"), "a: $${HOME}");
+    assert_eq!(key(source, "providers.local.audiences.0"), "a: $${HOME}");
     assert!(imported.yaml.lines().all(|line| !line.starts_with("- y") && !line.starts_with("routes: []")));
 }
 

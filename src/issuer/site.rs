@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Issuer;
 use super::answer::{Granted, Outcome};
+use super::hook::Occasion;
 use super::mint::{self, Stamp};
 use super::presented::RefreshPresented;
 use super::refused::{Refused, TokenFault};
@@ -106,6 +107,7 @@ impl Issuer {
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let end = self.absolute_end(now);
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+        self.add_hook_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
         mint::cap(&mut claims, end);
         let successors = self.successors().await?;
         claims.insert("jti".to_owned(), json!(successors.refresh_id(old.jti())));

@@ -6,12 +6,13 @@ use super::support::{Config, Home, Process, listening};
 use super::{blocks, page, root};
 
 /// Every page for readers, from the root of the repository.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/configuration.md",
+    "docs/cut-over.md",
     "docs/django.md",
     "docs/security.md",
 ];
@@ -93,7 +94,7 @@ fn every_command_that_a_page_shows_is_there() {
             seen.insert(name.join(" "));
         }
     }
-    let all = ["check", "key generate", "token inspect", "token mint", "user add"];
+    let all = ["check", "import simplejwt", "key generate", "token inspect", "token mint", "user add"];
     assert!(all.iter().all(|name| seen.contains(*name)), "{seen:?}");
 }
 
@@ -101,7 +102,7 @@ fn every_command_that_a_page_shows_is_there() {
 fn depth(first: &str) -> Option<usize> {
     match first {
         "run" | "check" => Some(1),
-        "user" | "token" | "key" => Some(2),
+        "user" | "token" | "key" | "import" => Some(2),
         _ if first.starts_with(|c: char| c.is_ascii_digit()) => None,
         _ => panic!("no command {first}"),
     }

@@ -73,7 +73,7 @@ routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' 
     ),
     (
         "django",
-        "issuer: { users: { django: { database: 'sqlite://a', columns: {} } } }",
+        "issuer: { users: { django: { database: 'sqlite://a', columns: {}, token_blacklist: { mirror: { token_text: false } } } } }",
     ),
     ("file", "issuer: { users: { file: a } }"),
     ("http", "issuer: { users: { http: { url: 'https://a/', fields: {}, fetch: {} } } }"),

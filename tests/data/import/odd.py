@@ -1,8 +1,8 @@
 # Texts that mean something to YAML, to the reader of variables, or to whoever reads remarks.
 SECRET_KEY = f"{prefix}-key"
 SIMPLE_JWT = {
-    "ISSUER": "${HOME}: [off] # \"x\"",
-    "AUDIENCE": {"yes", "1.5", "a: b"},
+    "ISSUER": "any: [off] # \"x\"",
+    "AUDIENCE": {"yes", "1.5", "${HOME}: [off]"},
     "AUTH_HEADER_TYPES": ("Be arer",),
     "AUTH_HEADER_NAME": "Authorization",
     "REVOKE_TOKEN_CLAIM": lambda user, key: {"a": 1},

@@ -1,0 +1,52 @@
+//! A site moves from djangorestframework-simplejwt to Tollgate and back, and nobody has to log in again.
+//!
+//! `site` does it with the real SimpleJWT and the file that `tollgate import` makes of its settings; `legacy` with a key
+//! that is no longer Tollgate's own.
+
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
+mod legacy;
+mod site;
+#[path = "../support/mod.rs"]
+mod support;
+mod tables;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use support::{DatabaseKind, server_missing, trial};
+
+fn main() -> ExitCode {
+    let missing = server_missing(site::environment().join("bin/python"));
+    let mut trials = vec![
+        trial("a_thousand_sessions_go_over_to_tollgate_and_back", missing.as_deref(), || {
+            block_on(site::a_thousand_sessions_go_over_and_back());
+        }),
+        trial("a_site_s_database_that_is_gone_makes_503_and_ends_nothing", missing.as_deref(), || {
+            block_on(site::outage());
+        }),
+        trial("an_old_refresh_token_is_exchanged_for_a_session", None, || {
+            block_on(legacy::an_old_refresh_token_is_exchanged());
+        }),
+        trial("of_many_exchanges_of_one_token_one_session_is_made", None, || {
+            block_on(legacy::one_session_is_made());
+        }),
+        trial("what_is_no_good_old_refresh_token_is_exchanged_for_nothing", None, || {
+            block_on(legacy::nothing_for_bad_tokens());
+        }),
+        trial("a_provider_s_tokens_are_taken_until_its_date_and_no_longer", None, || {
+            block_on(legacy::until_its_date());
+        }),
+    ];
+    for kind in [DatabaseKind::Postgres, DatabaseKind::MariaDb] {
+        let missing = server_missing(kind.program());
+        trials.push(trial(&format!("the_blacklist_is_kept_on_{kind:?}"), missing.as_deref(), move || {
+            block_on(tables::rows_are_written_and_found(kind));
+        }));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}

@@ -1,0 +1,8 @@
+from django.urls import path
+from rest_framework_simplejwt import views
+
+urlpatterns = [
+    path("api/token/", views.TokenObtainPairView.as_view()),
+    path("api/token/refresh/", views.TokenRefreshView.as_view()),
+    path("api/token/blacklist/", views.TokenBlacklistView.as_view()),
+]
