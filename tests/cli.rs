@@ -19,7 +19,7 @@ use tollgate::base::Algorithm;
 const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
 
 /// Every command, with the arguments that it can't do without.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 18] = [
     &[],
     &["run"],
     &["check"],
@@ -34,6 +34,8 @@ const COMMANDS: [&[&str]; 16] = [
     &["token", "mint"],
     &["token", "inspect"],
     &["token", "revoke"],
+    &["import"],
+    &["import", "simplejwt"],
     &["key"],
     &["key", "generate"],
 ];
@@ -77,7 +79,7 @@ async fn every_command_shows_an_example_and_the_program_its_version() {
         assert!(help.contains("--config <FILE>"), "{command:?}: {help}");
     }
     // What is listed above is all that there is.
-    for group in [&[][..], &["user"], &["token"], &["key"]] {
+    for group in [&[][..], &["user"], &["token"], &["import"], &["key"]] {
         let help = text(&succeeds(&home, &[group, &["--help"]].concat(), "").stdout);
         let listed = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
         let listed: Vec<&str> =

@@ -517,11 +517,13 @@ mod deny_by_default {
     }
 
     /// What each of the issuer's places answers to whoever shows nothing, by POST and by GET.
-    const ISSUER: [(&str, &str, u16, u16); 5] = [
+    const ISSUER: [(&str, &str, u16, u16); 7] = [
         ("obtain", "/api/token/", 400, 405),
         ("refresh", "/api/token/refresh/", 400, 405),
         ("verify", "/api/token/verify/", 400, 405),
         ("blacklist", "/api/token/blacklist/", 400, 405),
+        ("logout", "/api/token/logout/", 400, 405),
+        ("logout_all", "/api/token/logout/all/", 400, 405),
         ("jwks", "/.well-known/jwks.json", 405, 200),
     ];
 
