@@ -12,6 +12,7 @@ use tollgate::config::{Config, read_text};
 use tollgate::gateway::{Router, SharedTokens, TokenCache, VerifiedToken};
 use tollgate::jwt::{HeaderForm, Limits, SigningKey, parse};
 use tollgate::providers::{self, Provider};
+use tollgate::revocations::Revocations;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -63,12 +64,14 @@ fn verified(provider: &Provider, signing: &SigningKey, subject: usize) -> Verifi
     ]);
     let text = signing.sign(&claims, HeaderForm::Plain).expect("signed");
     let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
+    let names = Revocations::new(true).names(&claims, b"");
     VerifiedToken {
         text: text.into_bytes().into(),
         typ: Some("JWT".into()),
         claims,
-        key: Some(Arc::clone(&provider.keys().keys()[0])),
+        key: Some(Arc::clone(&provider.key_source().keys().keys()[0])),
         source: provider.key_source(),
+        names,
     }
 }
 

@@ -19,16 +19,21 @@ use tollgate::base::Algorithm;
 const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
 
 /// Every command, with the arguments that it can't do without.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["run"],
     &["check"],
     &["user"],
     &["user", "add"],
     &["user", "passwd"],
+    &["user", "sessions"],
+    &["user", "logout"],
+    &["user", "disable"],
+    &["user", "enable"],
     &["token"],
     &["token", "mint"],
     &["token", "inspect"],
+    &["token", "revoke"],
     &["key"],
     &["key", "generate"],
 ];

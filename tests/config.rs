@@ -136,7 +136,7 @@ fn every_line_of_a_file_matters() {
     let lines: Vec<&str> = text.lines().collect();
     for (index, line) in lines.iter().enumerate() {
         // The one word that may stand there in this version.
-        if ["users: own", "format: json", "token_type: access", "on_error: refuse"].contains(&line.trim()) {
+        if ["users: own", "format: json", "token_type: access"].contains(&line.trim()) {
             continue;
         }
         let rest: Vec<&str> =
@@ -238,7 +238,6 @@ fn other_values_of_the_sketch_are_refused_as_not_available() {
     let route = "upstreams: { u: { builtin: echo } }\nproviders: { p: { issuer: a, algorithms: [RS256], audiences: \
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
-        ("providers: { p: { issuer: a, preset: auth0, audiences: [a] } }\n".to_owned(), "providers.p.preset"),
         ("issuer: { store: mysql://db/a }\n".to_owned(), "issuer.store"),
         (format!("{route}, mode: observe }} }}]\n"), "routes[0].auth.mode"),
         (format!("{route} }}, identity: {{ token: assertion }} }}]\n"), "routes[0].identity.token"),
@@ -325,6 +324,24 @@ fn warns_of_rules_that_the_gateways_own_tokens_break() {
     assert_eq!(warnings("authorized_parties: web", adds), Vec::<String>::new());
     assert_eq!(warnings("max_lifetime: 299s", "{}"), broken("max_lifetime"));
     assert_eq!(warnings("max_lifetime: 5m", "{}"), Vec::<String>::new());
+}
+
+#[test]
+fn warns_where_two_tenants_may_give_one_subject() {
+    let warnings = |allow: &str, headers: &str| {
+        let text = format!(
+            "providers: {{ p: {{ issuer: 'https://a/{{tenant}}', keys: {{ discovery: true }}, audiences: [a], tenants: \
+             {{ allow: {allow} }} }} }}\nroutes: [{{ match: {{ path: /* }}, auth: {{ providers: p }}, identity: \
+             {{ headers: {{ {headers} }} }}, upstream: 'http://a' }}]\n"
+        );
+        read_text(&text).unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings.len()
+    };
+    for allow in ["any", "[b, c]"] {
+        assert_eq!(warnings(allow, "X-User: sub"), 1, "{allow}");
+        assert_eq!(warnings(allow, "X-User: sub, X-Tenant: { from: tenant }"), 0, "{allow}");
+        assert_eq!(warnings(allow, "X-User: sub, X-Issuer: { from: issuer }"), 0, "{allow}");
+    }
+    assert_eq!(warnings("[b]", "X-User: sub"), 0, "one tenant is one issuer");
 }
 
 #[test]

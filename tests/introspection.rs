@@ -301,6 +301,11 @@ async fn what_is_no_answer_is_503_and_nobody_follows_a_redirect() {
         ("redirect", Reply::new(307, "").field("Location", &elsewhere.url())),
         ("malformed", Reply::new(200, "<!doctype html><title>Maintenance</title>")),
         ("malformed", Reply::new(200, "")),
+        ("malformed", Reply::new(200, "[]")),
+        ("malformed", Reply::json(json!({}))),
+        ("malformed", Reply::json(active(json!({ "sub": 7 })))),
+        ("malformed", Reply::json(active(json!({ "exp": "soon" })))),
+        ("malformed", Reply::json(json!({ "keys": [] }))),
         ("malformed", Reply::json(json!({ "sub": "ada" }))),
         ("malformed", Reply::json(json!({ "active": "true", "sub": "ada" }))),
         ("malformed", Reply::new(200, r#"{"active":false,"active":true}"#)),
@@ -327,11 +332,18 @@ async fn an_endpoint_that_hangs_drips_breaks_off_or_is_gone_is_503_and_harms_nob
         .into_iter()
         .chain((0..40).flat_map(|_| [Step::send(" "), Step::Await(Arc::clone(&never))]));
     let gone = Upstream::echo().await.url();
+    let much = " ".repeat(0x100_000);
+    let endless_body =
+        Step::send(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{much}\r\n"));
+    let endless_head = Step::send(&format!("HTTP/1.1 200 OK\r\nX-Much: {much}"));
     let servers = [
         Upstream::scripted([Step::Stall]).await,
         Upstream::scripted([Step::Read, Step::Stall]).await,
         Upstream::scripted(drip.collect::<Vec<_>>()).await,
         Upstream::scripted([Step::Read, Step::send(head), Step::send("{\"active\":true")]).await,
+        Upstream::scripted([Step::Read, Step::send("SSH-2.0-OpenSSH_9.9\r\n\r\n")]).await,
+        Upstream::scripted([Step::Read, endless_body, Step::Stall]).await,
+        Upstream::scripted([Step::Read, endless_head, Step::Stall]).await,
     ];
     let dripping = tokio::spawn(async move {
         loop {
@@ -349,6 +361,91 @@ async fn an_endpoint_that_hangs_drips_breaks_off_or_is_gone_is_503_and_harms_nob
         assert_eq!(gate.get("/both").await.status, 401, "no token at all");
     }
     dripping.abort();
+}
+
+#[tokio::test]
+async fn the_last_answer_counts_while_the_endpoint_is_down_if_the_file_says_so() {
+    let options = json!({ "cache": "0s", "on_error": "stale", "stale_if_error": "8s" });
+    let scene = Scene::with(options).await;
+    scene.endpoint.active("lasting", json!({}));
+    scene.endpoint.active("ending", json!({ "exp": now() + 4 }));
+    scene.endpoint.active("revoked", json!({}));
+    let asked = std::time::Instant::now();
+    for token in ["lasting", "ending", "revoked"] {
+        assert_eq!(scene.ask(token).await.status, 200, "{token}");
+    }
+    scene.endpoint.answer("revoked", Reply::json(json!({ "active": false })));
+    assert_eq!(scene.ask("revoked").await.status, 401);
+
+    for token in ["lasting", "ending", "revoked", "unknown"] {
+        scene.endpoint.answer(token, Reply::new(500, ""));
+    }
+    assert_eq!(scene.ask("lasting").await.status, 200);
+    assert_eq!(scene.ask("ending").await.status, 200);
+    is_503(&scene.ask("unknown").await);
+    assert!(scene.count("tollgate_introspection_lookups_total", &[("result", "stale")]).await >= 2.0);
+    // What was said to be inactive does not come back, whatever was said before.
+    within("the end of the negative answer", async {
+        while scene.ask("revoked").await.status != 503 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(4500).saturating_sub(asked.elapsed())).await;
+    is_503(&scene.ask("ending").await);
+    within("the end of the bound", async {
+        while scene.ask("lasting").await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert!(asked.elapsed() >= Duration::from_secs(8), "{:?}", asked.elapsed());
+    is_503(&scene.ask("lasting").await);
+    scene.endpoint.active("lasting", json!({}));
+    assert_eq!(scene.ask("lasting").await.status, 200);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_endpoint_that_hangs_where_there_is_a_last_answer() {
+    let (app, idp) = (Upstream::echo().await, idp());
+    let (answer, down) = (active(json!({})).to_string(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let server = hanging_after(&answer, Arc::clone(&down)).await;
+    let options = json!({ "cache": "0s", "on_error": "stale", "max_concurrent": 1 });
+    let mut file = gateway(&server, options, &idp, &app);
+    file = file.set("providers.opaque.fetch.timeout", json!("2s"));
+    let gate = Tollgate::start(file).await;
+    assert_eq!(gate.get("/").bearer("opaque-1").await.status, 200);
+    down.store(1, std::sync::atomic::Ordering::SeqCst);
+    // The first one finds out.
+    assert_eq!(gate.get("/").bearer("opaque-1").await.status, 200);
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(gate.get("/").bearer("opaque-1").await.status, 200, "also beyond the caps");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    is_503(&gate.get("/").bearer("opaque-2").await);
+}
+
+/// Answers each connection with this body, until `down` is not 0: then it reads and says nothing.
+async fn hanging_after(body: &str, down: Arc<std::sync::atomic::AtomicUsize>) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (answer, hangs) = (answer.clone(), down.load(std::sync::atomic::Ordering::SeqCst) != 0);
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                assert!(stream.read(&mut head).await.unwrap() > 0);
+                if !hangs {
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+                stream.read_to_end(&mut Vec::new()).await.ok();
+            });
+        }
+    });
+    url
 }
 
 #[tokio::test]

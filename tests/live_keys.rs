@@ -259,6 +259,16 @@ async fn only_a_key_set_with_a_usable_key_takes_the_place_of_keys() {
     assert_eq!(elsewhere.connections_seen(), 0, "nobody follows a redirect");
 }
 
+/// More than any answer may have, with no end in sight.
+fn endless_body() -> Step {
+    let chunk = " ".repeat(0x100_000);
+    Step::send(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{chunk}\r\n"))
+}
+
+fn endless_head() -> Step {
+    Step::send(&format!("HTTP/1.1 200 OK\r\nX-Much: {}", "x".repeat(0x100_000)))
+}
+
 #[tokio::test]
 async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
     let (app, good) = (Upstream::echo().await, idp("good"));
@@ -274,6 +284,8 @@ async fn a_server_that_hangs_drips_or_breaks_off_holds_nobody_up() {
         ("timeout", Upstream::scripted(drip.collect::<Vec<_>>()).await),
         ("broken", Upstream::scripted([Step::Read, Step::send(head), Step::send("{\"keys\"")]).await),
         ("broken", Upstream::scripted([Step::Read, Step::send("SSH-2.0-OpenSSH_9.9\r\n\r\n")]).await),
+        ("broken", Upstream::scripted([Step::Read, endless_head(), Step::Stall]).await),
+        ("too_large", Upstream::scripted([Step::Read, endless_body(), Step::Stall]).await),
     ];
     let dripping = tokio::spawn(async move {
         loop {
@@ -528,6 +540,44 @@ async fn a_document_of_another_issuer_leads_to_no_keys() {
 }
 
 #[tokio::test]
+async fn a_document_server_that_misbehaves_leads_to_no_keys_and_concerns_nobody_else() {
+    let (app, good, elsewhere) = (Upstream::echo().await, idp("good"), Upstream::echo().await);
+    let key_server = KeyServer::with(&[&good]).await;
+    let answers = |reply: Reply| Upstream::start(move |_| reply.clone());
+    let redirect = Reply::new(302, "").field("Location", &elsewhere.url());
+    let servers = [
+        ("timeout", Upstream::scripted([Step::Read, Step::Stall]).await),
+        ("too_large", Upstream::scripted([Step::Read, endless_body(), Step::Stall]).await),
+        ("too_large", answers(Reply::new(200, vec![b' '; 10 << 20])).await),
+        ("redirect", answers(redirect).await),
+        ("no_document", answers(Reply::new(200, "<!doctype html><title>Maintenance</title>")).await),
+        ("other_issuer", answers(Reply::json(json!({}))).await),
+        ("status", answers(Reply::new(500, "")).await),
+    ];
+    let mut file = config().set("providers.good", fetched(&good, &key_server.url(), rarely()));
+    file = file.route("/good", "good", &app);
+    let mut idps = Vec::new();
+    for (number, (_, server)) in servers.iter().enumerate() {
+        let mut idp = idp("bad");
+        idp.issuer = server.url();
+        let mut provider = discovered(&idp);
+        provider["fetch"]["timeout"] = "500ms".into();
+        let name = format!("bad-{number}");
+        file = file.set(&format!("providers.{name}"), provider).route(&format!("/{name}"), &name, &app);
+        idps.push(idp);
+    }
+    let gate = Tollgate::start(file).await;
+    for (number, (outcome, _)) in servers.iter().enumerate() {
+        let name = format!("bad-{number}");
+        until_fetched(&gate, &name, outcome, 2.0).await;
+        let answer = gate.get(&format!("/{name}")).bearer(&idps[number].sign(claims("ada"))).await;
+        assert_eq!(answer.status, 503, "{name}");
+    }
+    assert_eq!(gate.get("/good").bearer(&good.sign(claims("ada"))).await.status, 200);
+    assert_eq!(elsewhere.connections_seen(), 0, "nobody follows a redirect");
+}
+
+#[tokio::test]
 async fn a_restart_while_the_server_is_down_still_serves() {
     let (app, idp, state) = (Upstream::echo().await, idp("id"), tempfile::tempdir().unwrap());
     let (removed, server) = (another_key(&idp), KeyServer::with(&[&idp]).await);
@@ -580,9 +630,40 @@ async fn a_provider_whose_clock_differs_is_told_of_once() {
     let server = KeyServer::start(key_set(&[&idp]).field("Date", &date)).await;
     let gate = Tollgate::start(one_provider(&idp, &server.url(), often(), &app)).await;
     until_fetched(&gate, "idp", "ok", 3.0).await;
-    let ahead = gate.metrics().await.sum("tollgate_provider_clock_skew_seconds", &[("provider", "idp")]);
+    let labels = [("provider", "idp"), ("by", "date")];
+    let ahead = gate.metrics().await.sum("tollgate_provider_clock_skew_seconds", &labels);
     assert!((80.0..=120.0).contains(&ahead), "{ahead}");
     assert_eq!(gate.lines().iter().filter(|line| line.contains("clock differs")).count(), 1);
+}
+
+#[tokio::test]
+async fn tokens_from_the_future_tell_of_the_clock_before_they_are_refused() {
+    let (app, idp) = (Upstream::echo().await, idp("id"));
+    let mut file = config().provider("idp", &idp).route("/*", "idp", &app);
+    file = file.set("providers.idp.leeway", json!("60s"));
+    let gate = Tollgate::start(file).await;
+    let issued = |ahead: i64| {
+        let mut claims = claims("ada");
+        claims["iat"] = json!(i64::try_from(support::now()).unwrap() + ahead);
+        idp.sign(claims)
+    };
+    let ahead = |metrics: &support::Metrics| {
+        metrics.sum("tollgate_provider_clock_skew_seconds", &[("provider", "idp"), ("by", "tokens")])
+    };
+    let warnings = |lines: &[String]| lines.iter().filter(|line| line.contains("clock differs")).count();
+    for (seconds, warned) in [(-7, 0), (20, 0), (45, 1), (50, 1)] {
+        assert_eq!(gate.get("/").bearer(&issued(seconds)).await.status, 200, "{seconds}");
+        gate.metrics_until(&format!("{seconds} ahead"), |metrics| {
+            let floor = f64::from(i32::try_from(seconds).unwrap());
+            (floor - 5.0..=floor).contains(&ahead(metrics))
+        })
+        .await;
+        let lines = gate.lines_until("the warning", |lines| warnings(lines) >= warned).await;
+        assert_eq!(warnings(&lines), warned, "{seconds}");
+    }
+    assert_eq!(gate.get("/").bearer(&issued(-290)).await.status, 200);
+    assert_eq!(gate.get("/").bearer(&issued(600)).await.status, 401);
+    gate.metrics_until("what is refused tells too", |metrics| ahead(metrics) > 500.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -603,58 +684,4 @@ async fn an_inspection_fetches_keys_and_keeps_none() {
     server.answer(Reply::new(500, ""));
     let (taken, shown) = tokio::task::block_in_place(|| inspect(good));
     assert!(!taken && shown.contains("keys_unavailable"), "{shown}");
-}
-
-/// A proxy that connects to `address`, whatever it is asked for, and notes what that was; or refuses.
-async fn proxy(address: Option<std::net::SocketAddr>) -> (String, Arc<Mutex<Vec<String>>>) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&asked);
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(client.read_u8().await.unwrap());
-            }
-            let head = String::from_utf8(head).unwrap();
-            noted.lock().unwrap().push(head.lines().next().unwrap().to_owned());
-            let Some(address) = address else {
-                client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-                continue;
-            };
-            let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
-            client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
-        }
-    });
-    (url, asked)
-}
-
-#[tokio::test]
-async fn keys_are_fetched_through_a_proxy_that_resolves_the_name() {
-    let (app, idp) = (Upstream::echo().await, idp("id"));
-    let server = KeyServer::with(&[&idp]).await;
-    let (open, asked) = proxy(Some(server.server.address())).await;
-    let (closed, _) = proxy(None).await;
-    let through = |proxy: &str, url: &str| {
-        let mut provider = fetched(&idp, url, often());
-        provider["fetch"] = json!({ "allow_http": true, "proxy": proxy });
-        provider
-    };
-    let gate = Tollgate::start(
-        config()
-            .set("providers.open", through(&open, "http://keys.example.test/keys"))
-            .set("providers.address", through(&open, "http://10.0.0.1/keys"))
-            .set("providers.closed", through(&closed, "http://keys.example.test/keys"))
-            .route("/open", "open", &app),
-    )
-    .await;
-    assert_eq!(gate.get("/open").bearer(&idp.sign(claims("ada"))).await.status, 200);
-    assert_eq!(server.server.request(1).await.header("host"), Some("keys.example.test"));
-    until_fetched(&gate, "address", "forbidden", 1.0).await;
-    until_fetched(&gate, "closed", "proxy", 1.0).await;
-    let asked = asked.lock().unwrap().clone();
-    assert!(asked.iter().all(|line| line == "CONNECT keys.example.test:80 HTTP/1.1"), "{asked:?}");
 }

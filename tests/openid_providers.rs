@@ -17,11 +17,17 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
-use support::{Client, Process, Protocol, Tollgate, Upstream, config, environment, server_missing, trial};
+use support::{
+    Answer, Client, Process, Protocol, Tollgate, Upstream, config, environment, server_missing, trial, within,
+};
 
 /// The API behind the gateway, and one that is not.
 const OURS: &str = "https://orders.example.test";
 const ANOTHER: &str = "https://billing.example.test";
+
+/// The same, with tokens that only the provider can read.
+const OURS_OPAQUE: &str = "https://orders.example.test/opaque";
+const ANOTHER_OPAQUE: &str = "https://billing.example.test/opaque";
 
 /// Who asks for tokens. The servers know it.
 const CLIENT: &str = "orders-worker";
@@ -42,6 +48,13 @@ fn main() -> ExitCode {
             missing.as_deref(),
             move || {
                 block_on(withdraws_its_key(software));
+            },
+        ));
+        trials.push(trial(
+            &format!("{}_answers_introspection", software.name()),
+            missing.as_deref(),
+            move || {
+                block_on(answers_introspection(software));
             },
         ));
     }
@@ -92,6 +105,51 @@ async fn withdraws_its_key(software: Software) {
     }
     gate.log_line("the refusal", |line| line["reason"] == "unknown_key").await;
     assert_eq!(gate.get("/").bearer(&new).await.status, 200);
+}
+
+async fn answers_introspection(software: Software) {
+    let (provider, app) = (Provider::start(software, 0).await, Upstream::echo().await);
+    let id = json!({
+        "issuer": provider.issuer,
+        "introspection": {
+            "endpoint": provider.endpoint("introspection_endpoint").await,
+            "client_id": "gate",
+            "client_secret": "${GATE_SECRET}",
+            "cache": "2s",
+        },
+        "audiences": [OURS_OPAQUE],
+        "fetch": { "allow_http": true, "allow_private_addresses": true },
+    });
+    let file = config().env("GATE_SECRET", "gate:100%+/=secret").set("providers.id", id).push_route(json!({
+        "match": { "path": "/*" }, "auth": { "providers": ["id"] }, "upstream": app.url(),
+        "identity": { "headers": {
+            "X-Client": "client_id", "X-Scope": "scope", "X-Auth-Issuer": { "from": "issuer" },
+        } },
+    }));
+    let gate = Tollgate::start(file).await;
+    let (good, other) = (provider.token(OURS_OPAQUE).await, provider.token(ANOTHER_OPAQUE).await);
+    assert!(!good.contains('.'), "it is no JWT");
+
+    let answer = gate.get("/").bearer(&good).await;
+    assert_eq!(answer.status, 200, "{}\n{}", answer.text(), gate.lines().join("\n"));
+    let request = app.only_request();
+    let header = |name| request.header(name);
+    let expected = [Some(CLIENT), Some("orders:read"), Some(provider.issuer.as_str()), None];
+    assert_eq!(["x-client", "x-scope", "x-auth-issuer", "authorization"].map(header), expected);
+    for (token, reason) in [(other.as_str(), "wrong_audience"), ("made-up", "inactive_token")] {
+        assert_eq!(gate.get("/").bearer(token).await.status, 401, "{reason}");
+        gate.log_line(reason, |line| line["reason"] == reason).await;
+    }
+
+    provider.revoke(&good).await;
+    let revoked = std::time::Instant::now();
+    within("the end of the revoked token", async {
+        while gate.get("/").bearer(&good).await.status != 401 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(revoked.elapsed() < std::time::Duration::from_secs(4), "the bound is 2 seconds");
 }
 
 /// A gateway that knows of the provider no more than its issuer, and fetches again only when a token asks for it.
@@ -213,23 +271,44 @@ impl Provider {
     /// An access token for the API `resource` (RFC 8707), by the client's own credentials, from where discovery
     /// says that tokens are.
     async fn token(&self, resource: &str) -> String {
-        let client = Client::new(self.address, None, Protocol::Http1);
-        // Some servers write the URLs of their document with the name by which they are asked.
-        let origin = format!("http://{}", self.address);
-        let path = |url: &str| url.strip_prefix(&origin).unwrap().to_owned();
-        let document = format!("{}/.well-known/openid-configuration", self.issuer);
-        let document = client.get(&path(&document)).host(&self.address.to_string()).await.json();
-        let answer = client
-            .post(&path(document["token_endpoint"].as_str().unwrap()))
-            .header(
-                "authorization",
-                &format!("Basic {}", STANDARD.encode(format!("{CLIENT}:the-secret-of-{CLIENT}"))),
-            )
+        let form = format!("grant_type=client_credentials&scope=orders:read&resource={resource}");
+        let answer = self.post("token_endpoint", form).await;
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Withdraws one of the client's tokens (RFC 7009).
+    async fn revoke(&self, token: &str) {
+        self.post("revocation_endpoint", format!("token={token}&token_type_hint=access_token")).await;
+    }
+
+    /// Asks as the client.
+    async fn post(&self, endpoint: &str, form: String) -> Answer {
+        let credential = STANDARD.encode(format!("{CLIENT}:the-secret-of-{CLIENT}"));
+        let answer = self
+            .client()
+            .post(&self.path(&self.endpoint(endpoint).await))
+            .header("authorization", &format!("Basic {credential}"))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!("grant_type=client_credentials&scope=orders:read&resource={resource}"))
+            .body(form)
             .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()["access_token"].as_str().unwrap().to_owned()
+        answer
+    }
+
+    /// A URL of the issuer's document.
+    async fn endpoint(&self, name: &str) -> String {
+        let document = format!("{}/.well-known/openid-configuration", self.issuer);
+        // Some servers write the URLs of their document with the name by which they are asked.
+        let document = self.client().get(&self.path(&document)).host(&self.address.to_string()).await.json();
+        document[name].as_str().unwrap().to_owned()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.address, None, Protocol::Http1)
+    }
+
+    fn path(&self, url: &str) -> String {
+        url.strip_prefix(&format!("http://{}", self.address)).unwrap().to_owned()
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::http::error_answer;
+use crate::revocations::Revocations;
 use crate::telemetry::Metrics;
 
 /// Asks the workers to hand their counts over; ready when they have.
@@ -35,6 +36,21 @@ pub struct Admin {
     pub flush: Flush,
     /// Whether the gateway takes traffic. Written at start and stop, read by `/readyz`.
     pub ready: Arc<AtomicBool>,
+    /// Until they are loaded no request with a token is served.
+    pub revocations: Arc<Revocations>,
+}
+
+impl Admin {
+    /// What keeps traffic away, if anything does.
+    fn obstacle(&self) -> Option<&'static str> {
+        if !self.ready.load(Ordering::Relaxed) {
+            Some("draining\n")
+        } else if !self.revocations.is_loaded() {
+            Some("revocations are not loaded\n")
+        } else {
+            None
+        }
+    }
 }
 
 impl std::fmt::Debug for Admin {
@@ -88,11 +104,14 @@ async fn answer(admin: &Admin, method: &Method, path: &str) -> Response<Bytes> {
     match path {
         "/metrics" => {
             (admin.flush)().await;
+            admin.metrics.ready.set(i64::from(admin.obstacle().is_none()));
             text(StatusCode::OK, "text/plain; version=0.0.4", admin.metrics.exposition())
         }
         "/healthz" => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        _ if admin.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "text/plain", "ready\n".to_owned()),
-        _ => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "draining\n".to_owned()),
+        _ => match admin.obstacle() {
+            None => text(StatusCode::OK, "text/plain", "ready\n".to_owned()),
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", why.to_owned()),
+        },
     }
 }
 
@@ -109,10 +128,15 @@ mod tests {
     use super::*;
 
     fn admin(ready: bool) -> Admin {
+        admin_with(ready, true)
+    }
+
+    fn admin_with(ready: bool, loaded: bool) -> Admin {
         Admin {
             metrics: Arc::new(Metrics::new()),
             flush: Box::new(|| Box::pin(async {})),
             ready: Arc::new(AtomicBool::new(ready)),
+            revocations: Revocations::new(loaded),
         }
     }
 
@@ -125,6 +149,19 @@ mod tests {
         assert_eq!(status(true, Method::GET, "/readyz").await, 200);
         assert_eq!(status(false, Method::GET, "/readyz").await, 503);
         assert_eq!(status(false, Method::GET, "/healthz").await, 200);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_sent_here_before_revocations_are_loaded() {
+        let admin = admin_with(true, false);
+        let readiness = answer(&admin, &Method::GET, "/readyz").await;
+        assert_eq!(
+            (readiness.status(), &readiness.body()[..]),
+            (StatusCode::SERVICE_UNAVAILABLE, &b"revocations are not loaded\n"[..])
+        );
+        assert_eq!(answer(&admin, &Method::GET, "/healthz").await.status(), 200);
+        let metrics = answer(&admin, &Method::GET, "/metrics").await;
+        assert!(String::from_utf8_lossy(metrics.body()).contains("tollgate_ready 0"));
     }
 
     #[tokio::test]

@@ -68,6 +68,8 @@ reasons! {
     UnknownKey = "unknown_key",
     /// The signature does not verify.
     BadSignature = "bad_signature",
+    /// The provider's tokens were taken until a date, which has passed.
+    ProviderEnded = "provider_ended",
     /// `exp` is in the past.
     Expired = "expired",
     /// There is no `exp`.
@@ -86,6 +88,18 @@ reasons! {
     WrongAuthorizedParty = "wrong_authorized_party",
     /// `token_type` is of another kind than an access token.
     WrongTokenType = "wrong_token_type",
+    /// The token says nothing of its type, and the provider asks for one.
+    MissingTokenType = "missing_token_type",
+    /// The token has no name of its own, and the provider asks for one.
+    MissingTokenId = "missing_token_id",
+    /// The token names no user, and the route asks about its user.
+    MissingUser = "missing_user",
+    /// The token's user does not exist any more.
+    UnknownUser = "unknown_user",
+    /// The token's user is kept out.
+    InactiveUser = "inactive_user",
+    /// The token's user has another password since.
+    PasswordChanged = "password_changed",
     /// A claim that the provider requires is absent.
     MissingClaim = "missing_claim",
     /// A claim has none of the values that the provider requires.
@@ -100,6 +114,8 @@ reasons! {
     MissingIdentity = "missing_identity",
     /// The provider's keys are not known at present.
     KeysUnavailable = "keys_unavailable",
+    /// Which tokens were revoked is not known yet, since the database did not answer after the start.
+    RevocationsUnavailable = "revocations_unavailable",
     /// The provider that would know the token does not answer, or not what it should.
     IntrospectionUnavailable = "introspection_unavailable",
     /// The provider is being asked about as many tokens as the file allows.

@@ -17,6 +17,9 @@ pub enum InvalidUnit {
     /// No duration as Tollgate writes them.
     #[error("expected a duration such as 500ms, 30s, 5m, 24h or 1d")]
     Duration,
+    /// No rate as Tollgate writes them.
+    #[error("expected a rate such as 10/1m: so many in a time of 1s to 1d")]
+    Rate,
     /// The number does not fit.
     #[error("the number is too large")]
     TooLarge,

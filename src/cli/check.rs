@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, read};
-use crate::server;
+use crate::{config, server};
 
 /// Read the file and name every mistake in it, without starting anything.
 #[derive(Debug, Args)]
@@ -19,8 +19,11 @@ impl Check {
     pub(super) fn run(self, default: &Path) -> Result<(), Failure> {
         let file = self.file.as_deref().unwrap_or(default);
         let config = read(file)?;
-        for warning in &config.warnings {
+        for warning in config.warnings_at(server::clock::now()) {
             println!("warning: {}:{warning}", file.display());
+        }
+        for config::PresetMeaning { provider, preset, words } in &config.presets {
+            print!("# what `preset: {preset}` of providers.{provider} stands for\n{words}");
         }
         server::check(&config).map_err(|error| match Failure::of(&error) {
             Failure::Usage(message) | Failure::Other(message) => {

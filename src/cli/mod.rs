@@ -1,11 +1,14 @@
 //! The command line: reads arguments, calls the rest, prints. What a command does is decided below.
 
 mod check;
+mod import;
 mod key;
 mod password;
+mod revoke;
 mod run;
 mod token;
 mod user;
+mod user_sessions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +49,12 @@ enum Command {
     /// Make tokens and look into them.
     #[command(subcommand, after_help = "Example:\n  tollgate token mint --user ada | tollgate token inspect")]
     Token(token::Token),
+    /// Make a `gateway.yaml` of another program's settings.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  tollgate import simplejwt mysite/settings.py --output gateway.yaml"
+    )]
+    Import(import::Import),
     /// Make signing keys.
     #[command(subcommand, after_help = "Example:\n  tollgate key generate")]
     Key(key::Key),
@@ -89,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::User(user) => user.run(file),
         Command::Token(token) => token.run(file),
         Command::Key(key) => key.run(file),
+        Command::Import(import) => import.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

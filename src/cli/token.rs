@@ -9,12 +9,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::revoke::Revoke;
 use super::{Failure, issuer, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource, Users};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
-use crate::providers::{self, Fetching, Provider};
+use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
 use crate::store::{Missing, Sqlite, UserRows as _};
 use crate::telemetry::Metrics;
@@ -40,6 +41,13 @@ pub(super) enum Token {
         /// The token; `-` or nothing reads standard input.
         token: Option<String>,
     },
+    /// End a token before its time. A gateway that runs hears of it within a second.
+    ///
+    /// It is a refresh token's end as well, but its session goes on: `tollgate user logout` ends that. A token is a
+    /// password while it lives: standard input keeps it out of the process list.
+    #[command(after_help = "Examples:\n  tollgate token revoke < token.txt\n  \
+                            tollgate token revoke --jti 0b4d6ba1f3a04b7f9a5c7e2d1c3b5a79")]
+    Revoke(Revoke),
 }
 
 /// Claims that the issuer sets in every token, and what sets them.
@@ -97,6 +105,7 @@ impl Token {
         match self {
             Self::Mint(mint) => mint.run(&config, file),
             Self::Inspect { token } => inspect(&config, token),
+            Self::Revoke(revoke) => revoke.run(&config, file),
         }
     }
 }
@@ -135,19 +144,22 @@ impl Mint {
     }
 }
 
+/// The token of the command line, or of standard input.
+pub(super) fn read_token(token: Option<String>) -> Result<String, Failure> {
+    if let Some(token) = token.filter(|token| token != "-") {
+        return Ok(token.trim().to_owned());
+    }
+    let mut text = String::new();
+    // One byte more than any token: enough to see that it is too long.
+    let limit = Limits::default().token as u64 + 1;
+    std::io::stdin().take(limit).read_to_string(&mut text).map_err(|error| Failure::of(&error))?;
+    Ok(text.trim().to_owned())
+}
+
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 fn inspect(config: &Config, token: Option<String>) -> Result<(), Failure> {
-    let text = match token.filter(|token| token != "-") {
-        Some(token) => token,
-        None => {
-            let mut text = String::new();
-            // One byte more than any token: enough to see that it is too long.
-            let limit = Limits::default().token as u64 + 1;
-            std::io::stdin().take(limit).read_to_string(&mut text).map_err(|error| Failure::of(&error))?;
-            text
-        }
-    };
-    let token = jwt::parse(text.trim().as_bytes(), &Limits::default())
+    let text = read_token(token)?;
+    let token = jwt::parse(text.as_bytes(), &Limits::default())
         .map_err(|error| Failure::Other(format!("no token ({}): {error}", error.reason())))?;
     let now = clock::now();
     println!("{:#}", json!({"header": header(&token), "claims": token.claims().members()}));
@@ -168,7 +180,7 @@ fn inspect(config: &Config, token: Option<String>) -> Result<(), Failure> {
     providers::start_fetching(&providers, &fetching);
     runtime.block_on(providers::first_fetches(&providers, LONGEST_FETCHES));
     for provider in providers {
-        let verdict = judge(&provider, &token, now);
+        let verdict = runtime.block_on(judge(&provider, &token, now));
         taken |= verdict.is_ok();
         match verdict {
             Ok(()) => println!("provider {}: accepted", provider.name()),
@@ -206,14 +218,23 @@ fn load_providers(config: &Config, now: UnixTime) -> Result<Vec<Arc<Provider>>, 
     providers::load(&config.providers, own.as_ref()).map_err(|error| Failure::of(&error))
 }
 
-fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
+async fn judge(provider: &Provider, token: &ParsedToken<'_>, now: UnixTime) -> Result<(), String> {
     if provider.introspection().is_some() {
         return Err("only the provider can tell: its tokens are introspected".to_owned());
     }
-    if !provider.has_keys_at(now) {
-        return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
+    let issuer = token.claims().issuer();
+    // A tenant's keys are fetched for its first token, which is this one.
+    if matches!(provider.keys_of(issuer, now), KeysOf::ToCome) {
+        provider.first_keys(issuer).await;
     }
-    provider.verify(token).map_err(|error| format!("{}: {error}", error.reason()))?;
+    let source = match provider.keys_of(issuer, now) {
+        KeysOf::Source(source) if source.counts_at(now) => source,
+        KeysOf::NoTenant => return Err(format!("{}: it has no such tenant", ReasonCode::UnknownIssuer)),
+        KeysOf::Source(_) | KeysOf::ToCome => {
+            return Err(format!("{}: its keys can't be fetched", ReasonCode::KeysUnavailable));
+        }
+    };
+    provider.verify(token, &source, now).map_err(|error| format!("{}: {error}", error.reason()))?;
     provider.check(token.typ(), token.claims(), now).map_err(|error| format!("{}: {error}", error.reason()))
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
+use super::user_sessions::{self, Whom};
 use super::{Failure, issuer, password, read, runtime};
 use crate::config::{Issuer, Users};
 use crate::issuer::check_credential;
@@ -14,7 +15,7 @@ use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreErro
 /// As long as Django's column.
 const LONGEST_NAME: usize = 150;
 
-/// Add users of the gateway's own and set their passwords.
+/// Add users of the gateway's own, set their passwords, and end sessions.
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
     /// Add a user. The password is asked for twice.
@@ -31,6 +32,24 @@ pub(super) enum User {
         /// Take the password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// List a user's sessions, the oldest first.
+    #[command(after_help = "Example:\n  tollgate user sessions ada")]
+    Sessions(Whom),
+    /// End a user's sessions and access tokens. A gateway that runs hears of it within a second.
+    #[command(after_help = "Examples:\n  tollgate user logout ada\n  tollgate user logout --id 42")]
+    Logout(Whom),
+    /// Keep a user out, and end its sessions and access tokens. A gateway that runs hears of it within a second.
+    #[command(after_help = "Example:\n  tollgate user disable ada")]
+    Disable {
+        /// Who.
+        name: String,
+    },
+    /// Let a user in again who was kept out. What was ended stays so.
+    #[command(after_help = "Example:\n  tollgate user enable ada")]
+    Enable {
+        /// Who.
+        name: String,
     },
 }
 
@@ -63,6 +82,10 @@ impl User {
             Self::Passwd { name, password_stdin } => {
                 runtime()?.block_on(passwd(issuer, &name, password_stdin))
             }
+            Self::Sessions(whom) => runtime()?.block_on(user_sessions::list(issuer, &whom)),
+            Self::Logout(whom) => runtime()?.block_on(user_sessions::logout(issuer, &whom)),
+            Self::Disable { name } => runtime()?.block_on(user_sessions::set_active(issuer, &name, false)),
+            Self::Enable { name } => runtime()?.block_on(user_sessions::set_active(issuer, &name, true)),
         }
     }
 }

@@ -12,14 +12,11 @@ use super::written::Value;
 
 const WHOM: &str = "name whom its tokens are meant for; `audiences: any` takes tokens meant for anybody";
 
-/// `audiences:`. The gateway's own keys need none; `other_kind` is a provider that is not available yet.
-pub(super) fn audiences(section: &Section<'_, '_>, is_own: bool, other_kind: bool) -> Option<Audiences> {
+/// `audiences:`. The gateway's own keys need none.
+pub(super) fn audiences(section: &Section<'_, '_>, is_own: bool) -> Option<Audiences> {
     let Some(node) = section.key("audiences") else {
         if is_own {
             return Some(Audiences::Any);
-        }
-        if other_kind {
-            return None;
         }
         return section.node().refuse_key(MistakeKind::Missing("audiences"), Some(WHOM.to_owned()));
     };
@@ -28,7 +25,8 @@ pub(super) fn audiences(section: &Section<'_, '_>, is_own: bool, other_kind: boo
         return Some(Audiences::AllOf(all));
     }
     if matches!(node.value(), Value::Text(_)) && node.text("an audience, or any")? == "any" {
-        if !is_own {
+        // Where it is said to whom they may have been issued, it is known for which applications they are.
+        if !is_own && section.key("authorized_parties").is_none() {
             node.warn("tokens that this provider issues for other applications are taken too");
         }
         return Some(Audiences::Any);

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::issuer;
 use super::mistake::MistakeKind;
-use super::model::{Admin, Config, Issuer, Observability, Provider, TokenRules};
+use super::model::{Admin, Config, Issuer, Observability, Provider, RevocationRules, TokenRules};
 use super::providers::{self, OwnTokens, Providers};
 use super::routes;
 use super::server::{self, Addresses};
+use super::sessions;
 use super::upstreams::{self, Upstreams};
 use super::walk::{Node, Section};
 
@@ -32,6 +33,10 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             .optional("state", |node| node.section(state))
             .unwrap_or_else(|| root.reader().beside("data"));
         let (issuer, providers) = issuer_and_providers(section, &state_directory);
+        let revocations = match section.key("revocations") {
+            Some(node) => node.section(sessions::read_revocations),
+            None => Some(RevocationRules::default()),
+        };
         let mut upstreams = match section.key("upstreams") {
             Some(node) => upstreams::read(&node),
             None => Some(Upstreams::default()),
@@ -42,7 +47,10 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
         }
         let read_routes = match (&routes, &providers, &mut upstreams) {
             (None, _, _) => Some(Vec::new()),
-            (Some(node), Some(providers), Some(upstreams)) => routes::read(node, providers, upstreams),
+            (Some(node), Some(providers), Some(upstreams)) => {
+                let issuer = issuer.as_ref().and_then(Option::as_ref);
+                routes::read(node, providers, issuer, upstreams)
+            }
             // With no names to look up, every reference in a route would be called wrong.
             (Some(_), _, _) => None,
         };
@@ -53,17 +61,23 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
             .optional("observability", |node| node.section(observability))
             .unwrap_or(Observability { access_log: true });
         let upstreams = upstreams.and_then(Upstreams::all);
+        let providers = providers.and_then(Providers::all);
+        let longest_leeway =
+            providers.iter().flatten().map(|provider| provider.leeway).max().unwrap_or_default();
+        let issuer = issuer.map(|issuer| issuer.map(|issuer| Issuer { longest_leeway, ..issuer }));
         Some(Config {
             file: file.to_owned(),
             development,
             server: server?,
             admin: admin?,
-            providers: providers?.all()?,
+            providers: providers?,
             issuer: issuer?,
+            revocations: revocations?,
             upstreams: upstreams?,
             routes: read_routes?,
             state_directory,
             observability,
+            presets: Vec::new(),
             warnings: Vec::new(),
         })
     })
@@ -82,10 +96,13 @@ fn issuer_and_providers<'r>(
         Some(None) => OwnTokens::Unknown,
         Some(Some(issuer)) => OwnTokens::SignedWith(issuer.algorithm()),
     };
-    let providers = match section.key("providers") {
+    let mut providers = match section.key("providers") {
         Some(node) => providers::read(&node, own_tokens),
         None => Some(Providers::default()),
     };
+    if let (Some(Some(issuer)), Some(providers)) = (&unnamed, &mut providers) {
+        providers.own_tokens_are(&issuer.token_rules());
+    }
     let own = providers.as_ref().and_then(Providers::own);
     if let (Some(node), None, true) = (&node, own, providers.as_ref().is_some_and(Providers::all_read)) {
         node.warn("no provider has `keys: { own: true }`, so no route takes the tokens that are issued");
@@ -93,7 +110,10 @@ fn issuer_and_providers<'r>(
     let issuer = match unnamed {
         None => Some(None),
         Some(None) => None,
-        Some(Some(issuer)) => Some(Some(issuer.named_by(own))),
+        Some(Some(issuer)) => {
+            let exchange = providers.as_ref().map(Providers::exchanged).unwrap_or_default();
+            Some(Some(Issuer { exchange, ..issuer.named_by(own) }))
+        }
     };
     if let (Some(node), Some(Some(issuer)), Some(own)) =
         (&node, &issuer, providers.as_ref().and_then(Providers::own))

@@ -19,7 +19,15 @@ pub(super) fn read(
     providers: &Providers<'_>,
 ) -> Option<Identity> {
     let is_public = matches!(auth, Some(RouteAuth::Public));
-    let knows_issuer = knows_issuer(auth, providers);
+    let knows = |source: &IdentitySource| match source {
+        IdentitySource::Claims(_) => true,
+        IdentitySource::ConfiguredIssuer => {
+            any_provider(auth, providers, |issuer| *issuer != IssuerRule::Any)
+        }
+        IdentitySource::Tenant => {
+            any_provider(auth, providers, |issuer| matches!(issuer, IssuerRule::Tenants(_)))
+        }
+    };
     let default_headers = || if is_public { Vec::new() } else { default_headers() };
     // On a route that is open to all the application may have an `Authorization` of its own, which is not the
     // gateway's to take away.
@@ -33,7 +41,7 @@ pub(super) fn read(
                 MistakeKind::NoEffect("on a route that is open to all"),
                 Some("no caller is known there".to_owned()),
             ),
-            Some(node) => headers(&node, knows_issuer),
+            Some(node) => headers(&node, &knows),
             None => Some(default_headers()),
         };
         let token = section.optional("token", token).unwrap_or(default_token);
@@ -41,12 +49,14 @@ pub(super) fn read(
     })
 }
 
-/// Whether any provider of the route may have an issuer to tell of; one with a mistake may.
-fn knows_issuer(auth: Option<&RouteAuth>, providers: &Providers<'_>) -> bool {
+/// Whether any provider of the route has such an issuer; one with a mistake may.
+fn any_provider(
+    auth: Option<&RouteAuth>,
+    providers: &Providers<'_>,
+    is_such: impl Fn(&IssuerRule) -> bool,
+) -> bool {
     let Some(RouteAuth::Required { providers: indices, .. }) = auth else { return true };
-    indices
-        .iter()
-        .any(|&index| providers.get(index).is_none_or(|provider| provider.issuer != IssuerRule::Any))
+    indices.iter().any(|&index| providers.get(index).is_none_or(|provider| is_such(&provider.issuer)))
 }
 
 fn token(node: &Node<'_>) -> Option<TokenForwarding> {
@@ -69,7 +79,7 @@ fn default_headers() -> Vec<IdentityHeader> {
     ]
 }
 
-fn headers(node: &Node<'_>, knows_issuer: bool) -> Option<Vec<IdentityHeader>> {
+fn headers(node: &Node<'_>, knows: &impl Fn(&IdentitySource) -> bool) -> Option<Vec<IdentityHeader>> {
     let mut before: Vec<&str> = Vec::new();
     let headers: Vec<Option<IdentityHeader>> = node
         .named()?
@@ -86,11 +96,15 @@ fn headers(node: &Node<'_>, knows_issuer: bool) -> Option<Vec<IdentityHeader>> {
             before.push(name);
             let (name, source) = (header_name(&node, name), source(&node));
             let (source, optional) = source?;
-            if matches!(source, IdentitySource::ConfiguredIssuer) && !optional && !knows_issuer {
-                return node.refuse_with(
-                    MistakeKind::NoIssuerToTell,
-                    "every request would be refused: name the issuer at a provider, or write `optional: true`",
-                );
+            if !optional && !knows(&source) {
+                let (kind, what) = match source {
+                    IdentitySource::Tenant => {
+                        (MistakeKind::NoTenantToTell, "give a provider `{tenant}` in its issuer")
+                    }
+                    _ => (MistakeKind::NoIssuerToTell, "name the issuer at a provider"),
+                };
+                let hint = format!("every request would be refused: {what}, or write `optional: true`");
+                return node.refuse_with(kind, hint);
             }
             Some(IdentityHeader { name: name?, source, optional })
         })
@@ -118,7 +132,7 @@ fn header_name(node: &Node<'_>, text: &str) -> Option<HeaderName> {
 }
 
 /// A claim, a list of claims of which the first that is there counts, `{ claim: …, optional: true }`, or
-/// `{ from: issuer }`.
+/// `{ from: issuer }`, or `{ from: tenant }`.
 fn source(node: &Node<'_>) -> Option<(IdentitySource, bool)> {
     if !matches!(node.value(), Value::Map(_)) {
         return Some((IdentitySource::Claims(claims(node)?), false));
@@ -132,11 +146,14 @@ fn source(node: &Node<'_>) -> Option<(IdentitySource, bool)> {
 fn section_source(section: &Section<'_, '_>) -> Option<IdentitySource> {
     match (section.key("claim"), section.key("from")) {
         (Some(claim), None) => Some(IdentitySource::Claims(claims(&claim)?)),
-        (None, Some(from)) => from.choice(&[("issuer", ())]).map(|()| IdentitySource::ConfiguredIssuer),
+        (None, Some(from)) => {
+            let tenant = from.choice(&[("issuer", false), ("tenant", true)])?;
+            Some(if tenant { IdentitySource::Tenant } else { IdentitySource::ConfiguredIssuer })
+        }
         (Some(_), Some(from)) => from.refuse_key(MistakeKind::Conflict("\"claim\"".to_owned()), None),
         (None, None) => {
             let kind = MistakeKind::Expected {
-                expected: "{ claim: NAME } or { from: issuer }".to_owned(),
+                expected: "{ claim: NAME }, { from: issuer } or { from: tenant }".to_owned(),
                 found: "neither of them".to_owned(),
             };
             section.node().refuse_key(kind, None)

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::mistake::MistakeKind;
-use super::model::Introspection;
+use super::model::{Introspection, OnIntrospectionError};
 use super::remote_keys::{fetch_options, web_url};
+use super::value::show_duration;
 use super::walk::{Node, Section};
 
 const LONGEST_CACHE: Duration = Duration::from_secs(3600);
+/// A token that was revoked may live on for so long while its provider is down.
+const LONGEST_STALE: Duration = Duration::from_secs(86_400);
+const DEFAULT_STALE: Duration = Duration::from_secs(600);
 const MOST_CONCURRENT: u64 = 10_000;
 const MOST_PER_SECOND: u64 = 100_000;
 
@@ -23,6 +27,13 @@ pub(super) fn read<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<In
         }
     }
     let fetch = fetch_options(provider);
+    if fetch.credential.is_some() {
+        let refused = provider.key("fetch").unwrap_or_else(|| node.clone());
+        refused.refuse_key::<()>(
+            MistakeKind::Conflict("\"client_id\" and \"client_secret\", which the endpoint gets".to_owned()),
+            Some("remove `credential`".to_owned()),
+        );
+    }
     node.section(|section| {
         let endpoint = section.required("endpoint", |node| {
             let endpoint = node.parse("a URL such as https://id.example.com/introspect", web_url)?;
@@ -49,7 +60,7 @@ pub(super) fn read<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<In
         let negative_cache = lifetime("negative_cache", Duration::from_secs(5));
         let max_concurrent = number("max_concurrent", MOST_CONCURRENT, 64);
         let max_per_second = number("max_per_second", MOST_PER_SECOND, 200);
-        section.optional("on_error", |node| node.choice(&[("refuse", ())]));
+        let on_error = on_error(section, cache);
         Some(Introspection {
             endpoint: endpoint?,
             client_id: client_id?,
@@ -58,7 +69,29 @@ pub(super) fn read<'r>(node: &Node<'r>, provider: &Section<'_, 'r>) -> Option<In
             negative_cache,
             max_concurrent,
             max_per_second,
+            on_error,
             fetch,
         })
     })
+}
+
+fn on_error(section: &Section<'_, '_>, cache: Duration) -> OnIntrospectionError {
+    let choices = [("refuse", false), ("stale", true)];
+    let stale = section.optional("on_error", |node| node.choice(&choices)).unwrap_or(false);
+    let given = section.optional("stale_if_error", |node| {
+        if !stale {
+            return node.refuse_key(MistakeKind::NoEffect("without `on_error: stale`"), None);
+        }
+        let duration = node.duration(Duration::ZERO..=LONGEST_STALE)?;
+        if duration >= cache {
+            return Some(duration);
+        }
+        let allowed = format!("so long an answer counts in any case; give {} or more", show_duration(cache));
+        node.refuse(MistakeKind::OutOfRange { allowed, found: node.shown() })
+    });
+    if stale {
+        OnIntrospectionError::Stale(given.unwrap_or(DEFAULT_STALE.max(cache)))
+    } else {
+        OnIntrospectionError::Refuse
+    }
 }

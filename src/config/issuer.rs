@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
+use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, Provider, TokenPaths, Users,
+    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider, TokenForm,
+    TokenPaths, Users,
 };
+use super::sessions;
+use super::throttle;
+use super::token_form;
 use super::users;
 use super::walk::{Node, Section};
+use super::written::Value;
 
 /// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
-const LIFETIME: std::ops::RangeInclusive<Duration> =
+pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
-
-/// Claims that the issuer sets itself: a user's data must not replace them (RFC 7519, section 4.1, and
-/// SimpleJWT's own).
-const RESERVED_CLAIMS: [&str; 10] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "token_type", "user_id"];
 
 /// An issuer that does not know yet what its tokens say about their issuer and audience: the provider with
 /// the gateway's own keys says that, once for those who sign and those who verify.
@@ -35,13 +36,25 @@ impl Unnamed {
         self.0.algorithm
     }
 
+    /// How the provider with the gateway's own keys looks at its tokens.
+    pub(super) fn token_rules(&self) -> OwnTokenRules {
+        let Issuer { compatibility, form, .. } = &self.0;
+        let types = form.auth_token_classes.iter().map(|class| class.token_type().to_owned());
+        OwnTokenRules {
+            token_type_claim: form.token_type_claim.clone(),
+            token_types: types.collect(),
+            id_claim: (*compatibility == Compatibility::SimpleJwt).then(|| form.jti_claim.clone()),
+        }
+    }
+
     /// The issuer whose tokens this provider takes.
     pub(super) fn named_by(self, own: Option<&Provider>) -> Issuer {
         let Some(own) = own else { return self.0 };
         debug_assert!(matches!(own.keys, KeySource::Own), "another provider's name is not the issuer's");
         let issuer = match &own.issuer {
             IssuerRule::Exactly(issuer) => Some(issuer.clone()),
-            IssuerRule::Any => None,
+            // One that signs has one name: others are refused.
+            IssuerRule::OneOf(_) | IssuerRule::Tenants(_) | IssuerRule::Any => None,
         };
         let audiences = match &own.audiences {
             Audiences::OneOf(audiences) | Audiences::AllOf(audiences) => audiences.clone(),
@@ -54,7 +67,6 @@ impl Unnamed {
 /// Reads `issuer:`.
 pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
     node.section(|section| {
-        section.not_available(&["on_reuse", "reuse_grace", "throttle"]);
         let compatibility = section
             .optional("compatibility", |node| {
                 node.choice(&[("tollgate", Compatibility::Tollgate), ("simplejwt", Compatibility::SimpleJwt)])
@@ -66,21 +78,30 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             Some(node) => users::read(&node),
             None => Some(Users::Own),
         };
-        let paths = paths(section);
+        let paths = paths(section, compatibility);
+        let form = token_form::read(section, compatibility, LIFETIME);
+        let update_last_login = section.optional("update_last_login", Node::boolean).unwrap_or(safer);
         let lifetime = |name, default| {
             section.optional(name, |node| node.duration(LIFETIME)).unwrap_or(Duration::from_secs(default))
         };
         let access_token_lifetime = lifetime("access_token_lifetime", 300);
         let refresh_token_lifetime = lifetime("refresh_token_lifetime", 86_400);
         let rotation = rotation(section, safer);
+        let sessions = sessions::read(section, compatibility);
         let default_algorithm = if safer { Algorithm::ES256 } else { Algorithm::HS256 };
         let algorithm = section.optional("algorithm", Node::algorithm).unwrap_or(default_algorithm);
         let signing_key = signing_key(section, algorithm);
+        let verifying_key = verifying_key(section, algorithm);
         let key_ring = section.optional("key_ring", |node| node.file_path("the path of a folder"));
         let claims = match section.key("claims") {
-            Some(node) => claims(&node),
+            Some(node) => claims(&node, form.as_ref()),
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
+        };
+        let throttle = throttle::read(section, safer);
+        let hook = match section.key("hook") {
+            Some(node) => hook::read(&node).map(Some),
+            None => Some(None),
         };
         Some(Unnamed(Issuer {
             compatibility,
@@ -91,13 +112,21 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             refresh_token_lifetime,
             rotate_refresh_tokens: rotation.rotate,
             blacklist_after_rotation: rotation.blacklist,
+            sessions,
             algorithm,
             signing_key: signing_key?,
+            verifying_key: verifying_key?,
             key_ring: key_ring.unwrap_or_else(|| state_directory.join("keys")),
+            update_last_login,
+            form: form?,
             claims: claims?,
+            hook: hook?,
+            throttle,
+            exchange: Vec::new(),
             issuer: None,
             audiences: Vec::new(),
             leeway: Duration::ZERO,
+            longest_leeway: Duration::ZERO,
         }))
     })
 }
@@ -121,42 +150,69 @@ fn store(node: &Node<'_>) -> Option<PathBuf> {
     }
 }
 
-fn paths(section: &Section<'_, '_>) -> Option<TokenPaths> {
-    let defaults = || TokenPaths {
-        obtain: "/api/token/".to_owned(),
-        refresh: "/api/token/refresh/".to_owned(),
-        verify: "/api/token/verify/".to_owned(),
-        blacklist: "/api/token/blacklist/".to_owned(),
+fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<TokenPaths> {
+    let defaults = TokenPaths {
+        obtain: Some("/api/token/".to_owned()),
+        refresh: Some("/api/token/refresh/".to_owned()),
+        verify: Some("/api/token/verify/".to_owned()),
+        blacklist: Some("/api/token/blacklist/".to_owned()),
+        logout: Some("/api/token/logout/".to_owned()),
+        logout_all: Some("/api/token/logout/all/".to_owned()),
+        sliding_obtain: None,
+        sliding_refresh: None,
     };
     let Some(node) = section.key("paths") else {
-        return Some(defaults());
+        return Some(defaults);
     };
     node.section(|section| {
         let mut taken = vec![JWKS_PATH.to_owned()];
-        let mut path = |name, default: String| match section.key(name) {
-            Some(node) => {
+        let mut path = |name, default: Option<String>| match (section.key(name), default) {
+            (Some(node), _) if is_off(&node) => Some(None),
+            (Some(node), _) => {
                 let path = node.exact_path()?;
                 if taken.contains(&path) {
                     return node.refuse(MistakeKind::PathTaken(node.as_written()));
                 }
                 taken.push(path.clone());
-                Some(path)
+                Some(Some(path))
             }
-            None if taken.contains(&default) => {
+            (None, Some(default)) if taken.contains(&default) => {
                 section.node().refuse_key(MistakeKind::PathTaken(default), Some(format!("set {name} too")))
             }
-            None => {
-                taken.push(default.clone());
+            (None, default) => {
+                taken.extend(default.clone());
                 Some(default)
             }
         };
-        let TokenPaths { obtain, refresh, verify, blacklist } = defaults();
-        let obtain = path("obtain", obtain);
-        let refresh = path("refresh", refresh);
-        let verify = path("verify", verify);
-        let blacklist = path("blacklist", blacklist);
-        Some(TokenPaths { obtain: obtain?, refresh: refresh?, verify: verify?, blacklist: blacklist? })
+        let sliding_obtain = path("sliding_obtain", defaults.sliding_obtain);
+        let sliding_refresh = path("sliding_refresh", defaults.sliding_refresh);
+        let obtain = path("obtain", defaults.obtain);
+        let refresh = path("refresh", defaults.refresh);
+        let verify = path("verify", defaults.verify);
+        let blacklist = path("blacklist", defaults.blacklist);
+        let logout = path("logout", defaults.logout);
+        let logout_all = path("logout_all", defaults.logout_all);
+        if compatibility == Compatibility::Tollgate {
+            // Such a token can't be rotated: whoever steals one shares it for as long as it slides.
+            for node in [section.key("sliding_obtain"), section.key("sliding_refresh")].iter().flatten() {
+                node.refuse_key::<()>(MistakeKind::NoEffect("without `compatibility: simplejwt`"), None);
+            }
+        }
+        Some(TokenPaths {
+            obtain: obtain?,
+            refresh: refresh?,
+            verify: verify?,
+            blacklist: blacklist?,
+            logout: logout?,
+            logout_all: logout_all?,
+            sliding_obtain: sliding_obtain?,
+            sliding_refresh: sliding_refresh?,
+        })
     })
+}
+
+fn is_off(node: &Node<'_>) -> bool {
+    matches!(node.value(), Value::Bool(false)) || matches!(node.value(), Value::Text(text) if text == "off")
 }
 
 struct Rotation {
@@ -199,12 +255,26 @@ fn signing_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Option
     Some(Some(secret))
 }
 
-fn claims(node: &Node<'_>) -> Option<Vec<(String, ClaimSource)>> {
+/// The outer `None` is a mistake.
+fn verifying_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Option<Secret>> {
+    let Some(node) = section.key("verifying_key") else { return Some(None) };
+    if algorithm.family() == KeyFamily::Hmac {
+        return node.refuse_key(MistakeKind::NoEffect("with an HMAC algorithm"), None);
+    }
+    if section.key("signing_key").is_none() {
+        return node.refuse_key(MistakeKind::NoEffect("without signing_key"), None);
+    }
+    Some(Some(node.secret()?))
+}
+
+fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, ClaimSource)>> {
+    // With a mistake there it is not known which they are.
+    let is_reserved = |name: &str| form.is_some_and(|form| form.is_reserved(name));
     let claims: Vec<Option<(String, ClaimSource)>> = node
         .named()?
         .into_iter()
         .map(|(name, node)| {
-            if RESERVED_CLAIMS.contains(&name) {
+            if is_reserved(name) {
                 return node.refuse_key(MistakeKind::ReservedClaim(name.to_owned()), None);
             }
             if name.is_empty() || name.len() > 256 || name.contains(char::is_control) {
@@ -223,17 +293,26 @@ fn claims(node: &Node<'_>) -> Option<Vec<(String, ClaimSource)>> {
 fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
     node.section(|section| {
         let (from, value) = (section.key("from"), section.key("value"));
+        if let Some(column) = section.key("column") {
+            if from.is_some() || value.is_some() {
+                return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
+            }
+            return Some(ClaimSource::Column(column.words("the name of a column")?));
+        }
         match (from, value) {
             (Some(from), None) => {
-                let [username, email, roles] =
-                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles];
-                from.choice(&[("username", &username), ("email", &email), ("roles", &roles)]).cloned()
+                let [username, email, roles, groups] =
+                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles, ClaimSource::Groups];
+                let sources =
+                    [("username", &username), ("email", &email), ("roles", &roles), ("groups", &groups)];
+                from.choice(&sources).cloned()
             }
             (None, Some(value)) => Some(ClaimSource::Constant(value.words("a text")?)),
             (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
             (None, None) => {
                 let kind = MistakeKind::Expected {
-                    expected: "{ from: username|email|roles } or { value: TEXT }".to_owned(),
+                    expected: "{ from: username|email|roles|groups }, { column: NAME } or { value: TEXT }"
+                        .to_owned(),
                     found: "neither of them".to_owned(),
                 };
                 section.node().refuse_key(kind, None)

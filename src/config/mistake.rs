@@ -213,6 +213,12 @@ pub enum MistakeKind {
     /// `{ from: issuer }` on a route all of whose providers say `issuer: any`.
     #[error("no provider of this route has an issuer to tell of: each says `issuer: any`")]
     NoIssuerToTell,
+    /// `{ from: tenant }` on a route none of whose providers has `{tenant}` in its issuer.
+    #[error("no provider of this route has {{tenant}} in its issuer")]
+    NoTenantToTell,
+    /// An issuer from which anybody can get a token, and nothing that says whose tokens are meant.
+    #[error("strangers can get tokens of this issuer")]
+    Strangers,
     /// Two headers that a CGI, WSGI or PHP application takes for one.
     #[error("many applications can't tell the header {name} from {other}")]
     SameSpelling {

@@ -4,25 +4,35 @@
 //! opened by those who use them. Nothing here reads the environment by itself; the caller hands it in.
 //!
 //! `places` (where each value stands, and what makes a file unfit to be read) → `written` (the values) →
-//! `file` and a reader for each section, which ask `walk` for their keys → [`Config`]. All mistakes of a file
+//! `presets` (what they stand for) → `file` and a reader for each section, which ask `walk` for their keys → [`Config`]. All mistakes of a file
 //! are found at once, each with its line, column, path and what to do about it.
 
 mod claim_rules;
+mod credential;
 mod environment;
 mod file;
+mod hook;
 mod identity;
 mod introspection;
 mod issuer;
+mod issuer_rule;
 mod jwks;
+mod manner;
 mod mistake;
 mod model;
 mod pattern;
 mod places;
+mod presets;
 mod providers;
+mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;
 mod server;
+mod sessions;
+mod tenant_pattern;
+mod throttle;
+mod token_form;
 mod token_from;
 mod token_typ;
 mod upstreams;
@@ -38,6 +48,7 @@ use std::path::Path;
 pub use issuer::JWKS_PATH;
 pub use mistake::{Mistake, MistakeKind, Mistakes};
 pub use model::*;
+pub use tenant_pattern::{TenantPattern, TenantPlace};
 pub use token_typ::TokenTyp;
 
 /// Longer than any file that a person writes.
@@ -77,12 +88,13 @@ pub fn read_text(
         places::find(text).map_err(|mistakes| Mistakes::sorted(mistakes.into_iter().map(at).collect()))?;
     let written = written::read(text, &marks).map_err(|mistake| Mistakes::one(at(mistake)))?;
     let reader = walk::Reader::new(path, environment);
+    let (written, presets) = presets::expand(&reader.root(&written));
     let config = file::read(&reader.root(&written), path);
     let (mistakes, mut warnings) = reader.finish();
     match config {
         Some(config) if mistakes.is_empty() => {
             warnings.sort_by_key(|warning| warning.place);
-            Ok(Config { warnings, ..config })
+            Ok(Config { presets, warnings, ..config })
         }
         _ => Err(Mistakes::sorted(mistakes)),
     }

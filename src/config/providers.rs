@@ -3,12 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName};
+use crate::base::{Algorithm, AlgorithmSet, KeyFamily, ProviderName, parse_date_or_time};
 
 use super::claim_rules::{audiences, authorized_parties, required_claims, token_type, typ};
 use super::introspection;
+use super::issuer_rule::{self, WrittenIssuer};
 use super::mistake::MistakeKind;
-use super::model::{Audiences, Introspection, IssuerRule, KeySource, Provider, TokenRules};
+use super::model::{
+    Audiences, Introspection, IssuerRule, KeySource, OwnTokenRules, Provider, RequiredClaim, TokenRules,
+    Until,
+};
 use super::remote_keys;
 use super::value::{NAME_EXPECTED, is_name};
 use super::walk::{Node, Section};
@@ -36,6 +40,15 @@ impl<'r> Providers<'r> {
         self.read.get(index)?.as_ref()
     }
 
+    /// Adds what the issuer says of its tokens to the provider with the gateway's own keys.
+    pub(super) fn own_tokens_are(&mut self, rules: &OwnTokenRules) {
+        for provider in self.read.iter_mut().flatten() {
+            if matches!(provider.keys, KeySource::Own) {
+                provider.rules.own = Some(rules.clone());
+            }
+        }
+    }
+
     /// The one with the gateway's own keys.
     pub(super) fn own(&self) -> Option<&Provider> {
         self.read.iter().flatten().find(|provider| matches!(provider.keys, KeySource::Own))
@@ -44,6 +57,12 @@ impl<'r> Providers<'r> {
     /// Whether each of them could be read.
     pub(super) fn all_read(&self) -> bool {
         self.read.iter().all(Option::is_some)
+    }
+
+    /// Those whose refresh tokens the issuer exchanges.
+    pub(super) fn exchanged(&self) -> Vec<Provider> {
+        let exchanged = |provider: &&Provider| provider.rules.exchange_refresh_tokens;
+        self.read.iter().flatten().filter(exchanged).cloned().collect()
     }
 
     /// All of them, unless one could not be read.
@@ -88,36 +107,44 @@ fn provider<'r>(
     own: &mut Option<&'r str>,
     own_tokens: OwnTokens,
 ) -> Option<Provider> {
+    if node.peek("preset").is_some() {
+        // It could not be put into words, so the rest would be called incomplete.
+        return None;
+    }
     node.section(|section| {
+        // Where it can be put into words it is not there any more.
+        let _ = section.key("preset");
         // What they mean, the kind of keys decides.
         let _ = (section.key("refresh"), section.key("fetch"));
-        let other_kind = section.not_available(&["preset", "tenants"]);
         let issuer = match section.key("issuer") {
-            Some(node) => issuer(&node),
-            None if other_kind => None,
+            Some(node) => issuer_rule::issuer(&node),
             // The endpoint answers for its own tokens, whatever they are called.
-            None if section.key("introspection").is_some() => Some(IssuerRule::Any),
+            None if section.key("introspection").is_some() => Some(WrittenIssuer::Any),
             None => node.refuse_key(MistakeKind::Missing("issuer"), None),
         };
+        let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
         if let Some(node) = section.key("introspection") {
-            return introspected(section, name, issuer, introspection::read(&node, section));
+            let issuer = issuer_rule::read(section, issuer, &required_claims);
+            return introspected(section, name, issuer, required_claims, introspection::read(&node, section));
         }
         let keys = match section.key("keys") {
             Some(node) => keys(&node, section, issuer.as_ref()),
-            None if other_kind => None,
             None => node.refuse_key(MistakeKind::Missing("keys"), None),
         };
+        let issuer = issuer_rule::read(section, issuer, &required_claims);
         let is_own = keys.as_ref().is_some_and(|keys| matches!(keys.source, KeySource::Own));
         if is_own {
-            check_own(section, *own, own_tokens);
+            check_own(section, *own, issuer.as_ref(), own_tokens);
             own.get_or_insert(name);
         }
+        if let Some(node) = section.key("exchange_refresh_tokens") {
+            check_exchange(&node, keys.as_ref(), own_tokens);
+        }
         let algorithms = algorithms(section, keys.as_ref(), own_tokens);
-        let audiences = audiences(section, is_own, other_kind);
+        let audiences = audiences(section, is_own);
         let leeway = section
             .optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY))
             .unwrap_or(if is_own { Duration::ZERO } else { DEFAULT_LEEWAY });
-        let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
         let token_type = section
             .optional("token_type", |node| token_type(node, is_own))
             .or_else(|| is_own.then(|| "access".to_owned()));
@@ -141,17 +168,17 @@ fn introspected(
     section: &Section<'_, '_>,
     name: &str,
     issuer: Option<IssuerRule>,
+    required_claims: Vec<RequiredClaim>,
     introspection: Option<Introspection>,
 ) -> Option<Provider> {
     let audiences = match section.key("audiences") {
-        Some(_) => audiences(section, false, false),
+        Some(_) => audiences(section, false),
         None => {
             section.node().warn("without `audiences` its tokens for other applications are taken too, unless it refuses them itself");
             Some(Audiences::Any)
         }
     };
     let leeway = section.optional("leeway", |node| node.duration(Duration::ZERO..=LONGEST_LEEWAY));
-    let required_claims = section.optional("required_claims", required_claims).unwrap_or_default();
     let rules = rules(section);
     Some(Provider {
         name: ProviderName::new(name),
@@ -171,20 +198,47 @@ fn rules(section: &Section<'_, '_>) -> TokenRules {
     TokenRules {
         typ: Vec::new(),
         authorized_parties: section.optional("authorized_parties", authorized_parties).unwrap_or_default(),
+        until: section.optional("until", until),
+        exchange_refresh_tokens: section.optional("exchange_refresh_tokens", Node::boolean).unwrap_or(false),
         max_age: section.optional("max_age", |node| node.duration(AGES)),
         max_lifetime: section.optional("max_lifetime", |node| node.duration(AGES)),
+        own: None,
     }
 }
 
-fn issuer(node: &Node<'_>) -> Option<IssuerRule> {
-    let text = node.words("the issuer that its tokens name, or any")?;
-    Some(if text == "any" { IssuerRule::Any } else { IssuerRule::Exactly(text) })
+/// Only with keys of the file is it certain that whose tokens they are could always log its users in here.
+fn check_exchange(node: &Node<'_>, keys: Option<&Keys<'_>>, own_tokens: OwnTokens) {
+    match keys.map(|keys| &keys.source) {
+        Some(KeySource::Own | KeySource::Remote(_)) => {
+            node.refuse_key::<()>(MistakeKind::NoEffect("without keys of another issuer in the file"), None);
+        }
+        _ if matches!(own_tokens, OwnTokens::None) => {
+            node.refuse_key::<()>(MistakeKind::NoEffect("without `issuer`"), None);
+        }
+        _ => {}
+    }
 }
 
-fn check_own(section: &Section<'_, '_>, own: Option<&str>, own_tokens: OwnTokens) {
+fn until(node: &Node<'_>) -> Option<Until> {
+    let expected = "a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z";
+    let at = node.parse(expected, parse_date_or_time)?;
+    Some(Until { at, place: node.place() })
+}
+
+fn check_own(
+    section: &Section<'_, '_>,
+    own: Option<&str>,
+    issuer: Option<&IssuerRule>,
+    own_tokens: OwnTokens,
+) {
     let Some(node) = section.key("keys") else { return };
     if let Some(other) = own {
         node.refuse::<()>(MistakeKind::SecondOwn(other.to_owned()));
+    }
+    if let (Some(IssuerRule::OneOf(_) | IssuerRule::Tenants(_)), Some(issuer)) =
+        (issuer, section.key("issuer"))
+    {
+        issuer.expected::<()>("the one name that the gateway's own tokens have");
     }
     if matches!(own_tokens, OwnTokens::None) {
         node.refuse_with::<()>(
@@ -202,7 +256,7 @@ struct Keys<'r> {
 }
 
 /// `provider` is the section that they stand in, `issuer` what it says of the issuer.
-fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerRule>) -> Option<Keys<'r>> {
+fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&WrittenIssuer>) -> Option<Keys<'r>> {
     node.section(|section| {
         let allow_short = section.key("allow_short");
         let sources = ["own", "discovery", "jwks_url", "pem_file", "jwks_file", "jwks", "secret"];
@@ -226,14 +280,11 @@ fn keys<'r>(node: &Node<'r>, provider: &Section<'_, 'r>, issuer: Option<&IssuerR
         let allow_short = allow_short.and_then(|node| node.boolean()).unwrap_or(false);
         let location = match name {
             "discovery" => Some(remote_keys::discovery(&node, issuer)),
-            "jwks_url" => Some(remote_keys::jwks_url(&node)),
+            "jwks_url" => Some(remote_keys::jwks_url(&node, issuer)),
             _ => None,
         };
         let source = match location {
-            Some(location) => {
-                let keys = remote_keys::read(provider, location, &node);
-                keys.map(|keys| KeySource::Remote(Box::new(keys)))
-            }
+            Some(location) => remote_keys::read(provider, location, &node),
             None => {
                 remote_keys::refuse(provider);
                 local_source(name, &node)
@@ -277,10 +328,10 @@ fn algorithms(
         return match own {
             Some(algorithm) => Some(AlgorithmSet::EMPTY.with(algorithm)),
             // A key serves one family, or what its own `alg` says; a fetched one is never a secret.
-            None if keys.is_some_and(|keys| matches!(keys.source, KeySource::Remote(_))) => {
+            None if keys.is_some_and(|keys| is_fetched(&keys.source)) => {
                 Some(Algorithm::ALL.into_iter().filter(|algorithm| !is_hmac(*algorithm)).collect())
             }
-            // Keys that are not available yet may say it themselves.
+            // Keys with a mistake might say it themselves.
             None if keys.is_none() => None,
             None => section.node().refuse_key(
                 MistakeKind::Missing("algorithms"),
@@ -302,6 +353,10 @@ fn algorithms(
     Some(algorithms.into_iter().collect())
 }
 
+fn is_fetched(source: &KeySource) -> bool {
+    matches!(source, KeySource::Remote(_) | KeySource::RemoteByTenant(_))
+}
+
 fn is_hmac(algorithm: Algorithm) -> bool {
     algorithm.family() == KeyFamily::Hmac
 }
@@ -317,7 +372,9 @@ fn check_family(
         Some(KeySource::Secret(_)) => (is_hmac(algorithm), "a secret".to_owned()),
         Some(KeySource::PemFile(_)) => (!is_hmac(algorithm), "a public key".to_owned()),
         // A secret that everybody can fetch is none.
-        Some(KeySource::Remote(_)) => (!is_hmac(algorithm), "keys that are fetched".to_owned()),
+        Some(KeySource::Remote(_) | KeySource::RemoteByTenant(_)) => {
+            (!is_hmac(algorithm), "keys that are fetched".to_owned())
+        }
         Some(KeySource::Own) => {
             let fits = own.is_none_or(|own| is_hmac(own) == is_hmac(algorithm));
             let signed_with = own.map_or("", Algorithm::name);

@@ -1,13 +1,18 @@
 //! Keys that are fetched: where from, how, and when again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 
 use crate::base::ByteSize;
 
+use super::credential;
+use super::issuer_rule::WrittenIssuer;
 use super::mistake::MistakeKind;
-use super::model::{Fetch, IssuerRule, KeyLocation, Refresh, RemoteKeys};
+use super::model::{Fetch, KeyLocation, KeySource, Refresh, RemoteKeys, TenantKeyLocation, TenantKeys};
+use super::proxy;
+use super::tenant_pattern::{TenantPattern, TenantPlace};
 use super::value::show_duration;
 use super::walk::{Node, Section};
 
@@ -21,22 +26,64 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A provider that was down for longer has other worries, and so have those who took its tokens all the while.
 const LONGEST_STALE: Duration = Duration::from_secs(30 * 86_400);
 
-/// Reads `jwks_url:`.
-pub(super) fn jwks_url(node: &Node<'_>) -> Option<KeyLocation> {
-    node.parse("a URL such as https://id.example.com/keys", web_url).map(KeyLocation::Url)
+/// Where keys are: those of all tokens, or those of a tenant.
+pub(super) enum Location {
+    One(KeyLocation),
+    ByTenant(TenantKeyLocation),
+}
+
+/// Reads `jwks_url:` of a provider with this issuer, where that could be read.
+pub(super) fn jwks_url(node: &Node<'_>, issuer: Option<&WrittenIssuer>) -> Option<Location> {
+    const EXPECTED: &str = "a URL such as https://id.example.com/keys";
+    let text = node.text(EXPECTED)?;
+    if !text.contains(['{', '}']) {
+        return match web_url(&text) {
+            Some(url) => Some(Location::One(KeyLocation::Url(url))),
+            None => node.expected(EXPECTED),
+        };
+    }
+    let pattern = match TenantPattern::parse(&text) {
+        Ok(pattern) => pattern,
+        Err(problem) => return node.refuse(MistakeKind::Pattern { found: node.shown(), problem }),
+    };
+    match issuer? {
+        // A name that fits the issuer must fit the URL, too.
+        WrittenIssuer::Patterns(issuers)
+            if pattern.place() == TenantPlace::Path
+                || issuers.iter().all(|issuer| issuer.place() == TenantPlace::Host) =>
+        {
+            Some(Location::ByTenant(TenantKeyLocation::Url(pattern)))
+        }
+        WrittenIssuer::Patterns(_) => node.refuse(MistakeKind::Pattern {
+            found: node.shown(),
+            problem: "has {tenant} in the host where the issuer has it in the path",
+        }),
+        WrittenIssuer::Names(_) | WrittenIssuer::Any => node.refuse(MistakeKind::Pattern {
+            found: node.shown(),
+            problem: "has {tenant}, and the issuer has none",
+        }),
+    }
 }
 
 /// Reads `discovery:` of a provider with this issuer, where that could be read.
-pub(super) fn discovery(node: &Node<'_>, issuer: Option<&IssuerRule>) -> Option<KeyLocation> {
+pub(super) fn discovery(node: &Node<'_>, issuer: Option<&WrittenIssuer>) -> Option<Location> {
     if !node.boolean()? {
         return node.expected("true");
     }
+    let is_place = |issuer: &String| web_url(issuer).is_some_and(|url| url.query().is_none());
     let found = match issuer? {
-        IssuerRule::Exactly(issuer) if web_url(issuer).is_some_and(|url| url.query().is_none()) => {
-            return Some(KeyLocation::Discovery(issuer.clone()));
+        WrittenIssuer::Patterns(patterns) => {
+            let first = patterns.first().cloned();
+            return first.map(|pattern| Location::ByTenant(TenantKeyLocation::Discovery(pattern)));
         }
-        IssuerRule::Exactly(issuer) => format!("{issuer:?}"),
-        IssuerRule::Any => "any".to_owned(),
+        // The others are spellings of the same one.
+        WrittenIssuer::Names(names) => match names.first() {
+            Some(first) if is_place(first) => {
+                return Some(Location::One(KeyLocation::Discovery(first.clone())));
+            }
+            first => format!("{:?}", first.map_or("", String::as_str)),
+        },
+        WrittenIssuer::Any => "any".to_owned(),
     };
     node.refuse_with(
         MistakeKind::Expected { expected: "an issuer that is a URL".to_owned(), found },
@@ -59,25 +106,36 @@ pub(super) fn web_url(text: &str) -> Option<Uri> {
 /// with keys of another kind has neither.
 pub(super) fn read(
     section: &Section<'_, '_>,
-    location: Option<KeyLocation>,
+    location: Option<Location>,
     at: &Node<'_>,
-) -> Option<RemoteKeys> {
+) -> Option<KeySource> {
     let refresh = section.optional("refresh", |node| node.section(refresh));
     let fetch = fetch_options(section);
     let location = location?;
-    let (plain, found) = match &location {
-        KeyLocation::Url(url) => (url.scheme_str() == Some("http"), at.shown()),
-        KeyLocation::Discovery(issuer) => {
-            (web_url(issuer)?.scheme_str() == Some("http"), format!("the issuer {issuer:?}"))
-        }
+    let (url, is_issuer) = match &location {
+        Location::One(KeyLocation::Url(url)) => (url.to_string(), false),
+        Location::One(KeyLocation::Discovery(issuer)) => (issuer.clone(), true),
+        Location::ByTenant(TenantKeyLocation::Url(url)) => (url.to_string(), false),
+        Location::ByTenant(TenantKeyLocation::Discovery(issuer)) => (issuer.to_string(), true),
     };
-    if plain && !fetch.allow_http {
+    let is_plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    if is_plain && !fetch.allow_http {
+        let found = if is_issuer { format!("the issuer {url:?}") } else { at.shown() };
         return at.refuse_with(
             MistakeKind::Expected { expected: "an https:// URL".to_owned(), found },
             "whoever is on the way could put keys of his own in; `fetch: { allow_http: true }` takes it all the same",
         );
     }
-    Some(RemoteKeys { location, refresh: refresh.unwrap_or(DEFAULT_REFRESH), fetch })
+    if is_plain && fetch.credential.is_some() {
+        at.warn("the credential is sent in clear text");
+    }
+    let (refresh, fetch) = (refresh.unwrap_or(DEFAULT_REFRESH), Arc::new(fetch));
+    Some(match location {
+        Location::One(location) => KeySource::Remote(Box::new(RemoteKeys { location, refresh, fetch })),
+        Location::ByTenant(location) => {
+            KeySource::RemoteByTenant(Box::new(TenantKeys { location, refresh, fetch }))
+        }
+    })
 }
 
 /// Refuses `refresh:` and `fetch:` where nothing is fetched.
@@ -112,10 +170,10 @@ fn refresh(section: &Section<'_, '_>) -> Option<Refresh> {
 /// Reads `fetch:` of a provider on another server.
 pub(super) fn fetch_options(section: &Section<'_, '_>) -> Fetch {
     let fetch = section.optional("fetch", |node| node.section(|section| Some(fetch(section))));
-    fetch.unwrap_or_else(default_fetch)
+    fetch.unwrap_or_else(|| default_fetch(section))
 }
 
-fn default_fetch() -> Fetch {
+fn default_fetch(section: &Section<'_, '_>) -> Fetch {
     Fetch {
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
@@ -123,12 +181,14 @@ fn default_fetch() -> Fetch {
         allow_http: false,
         allow_private_addresses: false,
         ca: None,
-        proxy: None,
+        proxy: proxy::of_environment(section.node().reader()),
+        credential: None,
+        client_certificate: None,
     }
 }
 
 fn fetch(section: &Section<'_, '_>) -> Fetch {
-    let default = default_fetch();
+    let default = default_fetch(section);
     let duration = |name| section.optional(name, |node: &Node<'_>| node.duration(SHORTEST..=MINUTE));
     let allowed = |name| section.optional(name, Node::boolean).unwrap_or(false);
     Fetch {
@@ -140,14 +200,8 @@ fn fetch(section: &Section<'_, '_>) -> Fetch {
         allow_http: allowed("allow_http"),
         allow_private_addresses: allowed("allow_private_addresses"),
         ca: section.optional("ca", |node| node.file_path("the path of a PEM file")),
-        proxy: section.optional("proxy", proxy),
+        proxy: section.optional("proxy", proxy::proxy).unwrap_or(default.proxy),
+        credential: section.optional("credential", credential::credential),
+        client_certificate: section.optional("client_certificate", credential::client_certificate),
     }
-}
-
-fn proxy(node: &Node<'_>) -> Option<Uri> {
-    node.parse("the URL of a proxy such as http://proxy.internal:3128", |text| {
-        let url = web_url(text)?;
-        let bare = url.path() == "/" && url.query().is_none();
-        (url.scheme_str() == Some("http") && bare && url.port_u16().is_some()).then_some(url)
-    })
 }

@@ -6,10 +6,11 @@ use crate::base::{ClaimPath, RouteName};
 
 use super::identity;
 use super::issuer::JWKS_PATH;
+use super::manner;
 use super::mistake::{MistakeKind, nearest};
 use super::model::{
-    AllowInPath, AuthMode, HostPattern, Identity, IdentitySource, Issuer, IssuerRule, PathPattern, Provider,
-    Route, RouteAuth,
+    AllowInPath, AllowedTenants, AuthMode, HostPattern, Identity, IdentitySource, Issuer, IssuerRule,
+    KeySource, PathPattern, Provider, Route, RouteAuth, Tenants,
 };
 use super::providers::{Providers, refuse_repeated};
 use super::token_from;
@@ -26,6 +27,7 @@ const WHO: &str =
 pub(super) fn read<'r>(
     node: &Node<'r>,
     providers: &Providers<'r>,
+    issuer: Option<&Issuer>,
     upstreams: &mut Upstreams<'r>,
 ) -> Option<Vec<Route>> {
     if !matches!(node.value(), Value::List(_) | Value::Map(_)) {
@@ -37,7 +39,7 @@ pub(super) fn read<'r>(
         .iter()
         .enumerate()
         .map(|(index, node)| {
-            let route = route(node, index, &mut before.names, providers, upstreams)?;
+            let route = route(node, index, &mut before.names, (providers, issuer), upstreams)?;
             before.refuse_second(node, &route);
             Some(route)
         })
@@ -50,7 +52,7 @@ fn route<'r>(
     node: &Node<'r>,
     index: usize,
     names: &mut Vec<String>,
-    providers: &Providers<'r>,
+    (providers, issuer): (&Providers<'r>, Option<&Issuer>),
     upstreams: &mut Upstreams<'r>,
 ) -> Option<Route> {
     node.section(|section| {
@@ -61,7 +63,7 @@ fn route<'r>(
         };
         let matched = section.required("match", |node| node.section(matched));
         let auth = match section.key("auth") {
-            Some(node) => auth(&node, providers),
+            Some(node) => auth(&node, providers, issuer),
             None => node.refuse_key(MistakeKind::RouteWithoutAuth, Some(WHO.to_owned())),
         };
         let identity = identity::read(section.key("identity").as_ref(), auth.as_ref(), providers);
@@ -120,7 +122,7 @@ fn matched(section: &Section<'_, '_>) -> Option<Matched> {
     Some(Matched { host: host?, path: path?, methods: methods? })
 }
 
-fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
+fn auth(node: &Node<'_>, providers: &Providers<'_>, issuer: Option<&Issuer>) -> Option<RouteAuth> {
     if matches!(node.value(), Value::Text(_)) && node.text("none, or a section")? == "none" {
         return Some(RouteAuth::Public);
     }
@@ -134,13 +136,25 @@ fn auth(node: &Node<'_>, providers: &Providers<'_>) -> Option<RouteAuth> {
             Some(node) => token_from::read(&node),
             None => Some(token_from::default()),
         };
+        let expires_in_header = section.optional("expires_in_header", Node::boolean).unwrap_or(false);
         let mode = section.optional("mode", mode).unwrap_or(AuthMode::Enforce);
-        let providers = section.required("providers", |node| {
+        let allowed = section.required("providers", |node| {
             let indices = node.filled_list("at least one provider", |node| provider(node, providers))?;
             refuse_repeated(node, &indices);
             Some(indices)
         });
-        Some(RouteAuth::Required { providers: providers?, mode, token_from: token_from? })
+        let is_own = |index: &usize| {
+            providers.get(*index).is_some_and(|provider| matches!(provider.keys, KeySource::Own))
+        };
+        let takes_own = allowed.as_ref().is_some_and(|allowed| allowed.iter().any(is_own));
+        let manner = manner::read(section, issuer.filter(|_| takes_own));
+        Some(RouteAuth::Required {
+            providers: allowed?,
+            mode,
+            token_from: token_from?,
+            expires_in_header,
+            manner: manner?,
+        })
     })
 }
 
@@ -156,9 +170,14 @@ fn warn_of_one_name_for_two(
     let apart =
         |one: &Provider, other: &Provider| one.issuer == IssuerRule::Any || one.issuer != other.issuer;
     let pair = allowed.iter().enumerate().find_map(|(at, one)| {
-        allowed[at + 1..].iter().find(|other| apart(one, other)).map(|other| (&one.name, &other.name))
+        allowed[at + 1..]
+            .iter()
+            .find(|other| apart(one, other))
+            .map(|other| format!("{} and {}", one.name, other.name))
     });
-    let Some((one, other)) = pair else { return };
+    let tenants = allowed.iter().find(|provider| has_tenants(&provider.issuer));
+    let of_tenants = || tenants.map(|provider| format!("two tenants of {}", provider.name));
+    let Some(parties) = pair.clone().or_else(of_tenants) else { return };
     // Of those that have no issuer to tell of only one may be there: it is the one without the header.
     let issuers_differ = allowed.iter().filter(|provider| provider.issuer == IssuerRule::Any).count() < 2;
     let iss = ClaimPath::name("iss");
@@ -168,13 +187,24 @@ fn warn_of_one_name_for_two(
             IdentitySource::Claims(paths) if paths.first() == Some(&iss) => tells_issuer = true,
             IdentitySource::Claims(_) => tells_who = true,
             IdentitySource::ConfiguredIssuer => tells_issuer |= issuers_differ,
+            // It says nothing of other providers.
+            IdentitySource::Tenant => tells_issuer |= pair.is_none(),
         }
     }
     if tells_who && !tells_issuer {
         node.warn(format!(
-            "{one} and {other} may give one subject to two people, and the application can't tell whose it is: \
+            "{parties} may give one subject to two people, and the application can't tell whose it is: \
              add `X-Auth-Issuer: {{ from: issuer }}` to identity.headers, and name the issuer of each provider"
         ));
+    }
+}
+
+/// Whether tokens of more than one tenant are taken.
+fn has_tenants(issuer: &IssuerRule) -> bool {
+    match issuer {
+        IssuerRule::Tenants(Tenants { allow: AllowedTenants::Only(allowed), .. }) => allowed.len() > 1,
+        IssuerRule::Tenants(_) => true,
+        IssuerRule::Exactly(_) | IssuerRule::OneOf(_) | IssuerRule::Any => false,
     }
 }
 
@@ -258,11 +288,9 @@ fn overlap(some: &[Method], others: &[Method]) -> bool {
 
 /// Refuses routes for paths at which the issuer answers: no request would take them.
 pub(super) fn refuse_issuer_paths(routes: &[Route], nodes: &[Node<'_>], issuer: &Issuer) {
-    let paths = &issuer.paths;
-    let taken = [&paths.obtain, &paths.refresh, &paths.verify, &paths.blacklist].map(String::as_str);
     for (route, node) in routes.iter().zip(nodes) {
         if let PathPattern::Exact(path) = &route.path
-            && (taken.contains(&path.as_str()) || path == JWKS_PATH)
+            && (issuer.paths.all().any(|taken| taken == path) || path == JWKS_PATH)
         {
             node.refuse_with::<()>(
                 MistakeKind::RouteOfIssuer(path.clone()),

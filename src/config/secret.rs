@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::base::{Algorithm, KeyFamily, Secret};
+use crate::base::{Algorithm, KeyFamily, Secret, SecretSource};
 
 use super::mistake::MistakeKind;
 use super::walk::Node;
@@ -19,6 +19,11 @@ const HOW: &str = "write ${NAME} for a variable of the environment, or file:PATH
 impl Node<'_> {
     /// `${NAME}`, `${NAME:-default}` or `file:PATH`.
     pub(super) fn secret(&self) -> Option<Secret> {
+        self.secret_source().map(|(_, secret)| secret)
+    }
+
+    /// As [`Node::secret`], and where to look for it again.
+    pub(super) fn secret_source(&self) -> Option<(SecretSource, Secret)> {
         let filled = match self.value() {
             super::written::Value::Text(_) => self.filled("a secret")?,
             // A number is a secret in clear text too, and must not be shown.
@@ -36,19 +41,21 @@ impl Node<'_> {
         if filled.has_defaults {
             self.warn("the default of this secret is known to everybody who can read the file");
         }
-        Some(Secret::new(filled.text))
+        let secret = Secret::new(filled.text);
+        Some((SecretSource::Value(secret.clone()), secret))
     }
 
-    fn secret_file(&self, path: &str) -> Option<Secret> {
+    fn secret_file(&self, path: &str) -> Option<(SecretSource, Secret)> {
         if path.is_empty() {
             return self.refuse_with(MistakeKind::LiteralSecret, HOW);
         }
-        match read_file(&self.reader().beside(path)) {
+        let path = self.reader().beside(path);
+        match read_file(&path) {
             Ok(bytes) if bytes.is_empty() => self.refuse(MistakeKind::EmptySecret),
             Ok(bytes) if bytes.len() as u64 > LARGEST => {
                 self.refuse(MistakeKind::SecretTooLarge { limit_kib: LARGEST >> 10 })
             }
-            Ok(bytes) => Some(Secret::new(bytes.as_slice())),
+            Ok(bytes) => Some((SecretSource::File(path), Secret::new(bytes.as_slice()))),
             Err(error) => self.refuse(MistakeKind::SecretFile(error.to_string())),
         }
     }

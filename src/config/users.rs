@@ -15,7 +15,7 @@ use crate::base::Secret;
 use super::mistake::MistakeKind;
 use super::model::{
     Database, DatabaseUrl, DjangoColumns, DjangoHasher, DjangoPasswords, DjangoUsers, HttpFields, HttpUsers,
-    LdapAttributes, LdapBind, LdapFind, LdapUsers, RolesFrom, TableName, Users,
+    LdapAttributes, LdapBind, LdapFind, LdapUsers, Mirror, RolesFrom, TableName, TokenBlacklist, Users,
 };
 use super::remote_keys::{fetch_options, web_url};
 use super::walk::{Node, Section};
@@ -71,6 +71,7 @@ fn django(section: &Section<'_, '_>) -> Option<DjangoUsers> {
         let number = node.integer(1..=10_000_000)?;
         u32::try_from(number).ok().and_then(NonZeroU32::new)
     });
+    let token_blacklist = section.key("token_blacklist");
     let rewrite = section.optional("rewrite_hashes", Node::boolean).unwrap_or(true);
     let table = table.unwrap_or_else(|| TableName { schema: None, table: "auth_user".to_owned() });
     let beside =
@@ -87,8 +88,44 @@ fn django(section: &Section<'_, '_>) -> Option<DjangoUsers> {
             iterations: iterations.unwrap_or(ITERATIONS),
             rewrite,
         }),
+        token_blacklist: token_blacklist.and_then(|node| token_blacklist_tables(&node, &table)),
         table,
     })
+}
+
+/// The tables of SimpleJWT's blacklist. `None`: `off`, or a mistake.
+fn token_blacklist_tables(node: &Node<'_>, users: &TableName) -> Option<TokenBlacklist> {
+    if is_off(node) {
+        return None;
+    }
+    node.section(|section| {
+        let beside = |name: &str| TableName { schema: users.schema.clone(), table: name.to_owned() };
+        let outstanding = section.optional("outstanding_table", table);
+        let blacklisted = section.optional("blacklisted_table", table);
+        let mirror = match section.key("mirror") {
+            None => Mirror::Off,
+            Some(node) if matches!(node.value(), Value::Map(_)) => node.section(|section| {
+                let with_text = section.required("token_text", Node::boolean)?;
+                Some(if with_text { Mirror::WithText } else { Mirror::Rows })
+            })?,
+            Some(node) => {
+                if node.boolean()? {
+                    Mirror::Rows
+                } else {
+                    Mirror::Off
+                }
+            }
+        };
+        Some(TokenBlacklist {
+            outstanding: outstanding.unwrap_or_else(|| beside("token_blacklist_outstandingtoken")),
+            blacklisted: blacklisted.unwrap_or_else(|| beside("token_blacklist_blacklistedtoken")),
+            mirror,
+        })
+    })
+}
+
+fn is_off(node: &Node<'_>) -> bool {
+    matches!(node.value(), Value::Bool(false)) || matches!(node.value(), Value::Text(text) if text == "off")
 }
 
 /// Reads the URL of a database.

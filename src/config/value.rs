@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::{Algorithm, ByteSize, ClaimPath, InvalidUnit, parse_duration};
+use crate::base::{Algorithm, ByteSize, ClaimPath, InvalidUnit, Rate, parse_duration};
 
 use super::mistake::{MistakeKind, nearest};
 use super::walk::Node;
@@ -50,6 +50,11 @@ impl Node<'_> {
         self.within(size, range, ToString::to_string)
     }
 
+    /// How often something may happen.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.unit(&InvalidUnit::Rate, str::parse)
+    }
+
     fn unit<T>(&self, form: &InvalidUnit, parse: impl FnOnce(&str) -> Result<T, InvalidUnit>) -> Option<T> {
         let expected = form.to_string();
         let expected = expected.trim_start_matches("expected ");
@@ -62,7 +67,7 @@ impl Node<'_> {
                 allowed: InvalidUnit::TooLarge.to_string(),
                 found: self.shown(),
             }),
-            Err(InvalidUnit::Size | InvalidUnit::Duration) => self.expected(expected),
+            Err(InvalidUnit::Size | InvalidUnit::Duration | InvalidUnit::Rate) => self.expected(expected),
         }
     }
 

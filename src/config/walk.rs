@@ -47,6 +47,11 @@ impl<'r> Reader<'r> {
         self.folder.join(path)
     }
 
+    /// What a variable of the environment holds, whether or not the file names it.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
     /// What was found, in the order in which it was found.
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Warning>) {
         (self.mistakes.into_inner(), self.warnings.into_inner())
@@ -67,6 +72,34 @@ impl<'r> Node<'r> {
     /// What is written here.
     pub(super) fn value(&self) -> &'r Value {
         &self.written.value
+    }
+
+    /// The same, with its place.
+    pub(super) fn written(&self) -> &'r Written {
+        self.written
+    }
+
+    /// The entries of a section; none where it is another value.
+    pub(super) fn entries(&self) -> &'r [Entry] {
+        match self.value() {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Each of the entries, for who looks at a section that is read afterwards.
+    pub(super) fn children(&self) -> Vec<Self> {
+        self.entries().iter().map(|entry| self.child(entry)).collect()
+    }
+
+    /// The value of a key, for who looks at a section that is read afterwards.
+    pub(super) fn peek(&self, key: &str) -> Option<Self> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| self.child(entry))
+    }
+
+    /// Line and column, from 1.
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// The shared reader.
@@ -212,7 +245,8 @@ impl<'r> Node<'r> {
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    fn child(&self, entry: &'r Entry) -> Self {
+    /// The value of one of its entries.
+    pub(super) fn child(&self, entry: &'r Entry) -> Self {
         let path = match self.path.as_str() {
             "" => key_shown(&entry.key),
             path => format!("{path}.{}", key_shown(&entry.key)),

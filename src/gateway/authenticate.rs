@@ -6,19 +6,21 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http::request;
 
 use super::credentials::Presented;
 use super::introspect::{introspect, to_ask};
+use super::revoked::{refuse_revoked, refuse_unloaded};
 use super::snapshot::{Auth, Providers, Route};
 use super::token_cache::{KnownToken, Level, VerifiedToken};
+use super::user_check::user_check;
 use super::worker::Worker;
 use crate::base::{ReasonCode, ShortText, UnixTime};
 use crate::config::AuthMode;
 use crate::http::Refusal;
 use crate::jwt::{self, Key, KeySetId, PolicyError, Token, VerifyError};
-use crate::providers::{Provider, candidates};
+use crate::providers::{KeySource, KeysOf, Provider, candidates};
 
 /// Who sent a request, as far as is known.
 #[derive(Debug)]
@@ -54,7 +56,9 @@ pub(super) async fn authenticate(
     head: &request::Parts,
     now: UnixTime,
 ) -> Result<Caller, Refusal> {
-    let Auth::Required { providers, mode, credentials } = &route.auth else { return Ok(Caller::Anonymous) };
+    let Auth::Required { providers, mode, credentials, standing_check, .. } = &route.auth else {
+        return Ok(Caller::Anonymous);
+    };
     let outcome = match credentials.presented(head) {
         Presented::Nothing => {
             if *mode == AuthMode::Enforce {
@@ -64,7 +68,12 @@ pub(super) async fn authenticate(
         }
         Presented::Unusable => Err(Refusal::invalid_token(ReasonCode::MalformedCredentials)),
         Presented::Several => Err(Refusal::AmbiguousCredentials),
-        Presented::Token(text) => principal(worker, providers, &text, now).await,
+        Presented::Token(text) => match (principal(worker, providers, &text, now).await, standing_check) {
+            (Ok(principal), Some((own, check))) if principal.provider.index() == *own => {
+                user_check(worker, *check, &principal).await.map(|()| principal)
+            }
+            (outcome, _) => outcome,
+        },
     };
     match &outcome {
         Ok(_) => worker.authentications.accepted(),
@@ -74,6 +83,18 @@ pub(super) async fn authenticate(
 }
 
 async fn principal(
+    worker: &Worker,
+    providers: &Providers,
+    text: &[u8],
+    now: UnixTime,
+) -> Result<Principal, Refusal> {
+    refuse_unloaded(worker)?;
+    let principal = known_or_verified(worker, providers, text, now).await?;
+    refuse_revoked(worker, &principal.token, now)?;
+    Ok(principal)
+}
+
+async fn known_or_verified(
     worker: &Worker,
     providers: &Providers,
     text: &[u8],
@@ -100,10 +121,10 @@ fn check_known<'p>(
     let token = &known.token;
     let mut refusal = None;
     for provider in candidates(providers, token.claims.issuer()) {
-        if provider.key_source() != token.source {
+        if !provider.judges_by(&token.source, token.claims.issuer(), now) {
             continue;
         }
-        if !provider.has_keys_at(now) {
+        if !token.source.counts_at(now) {
             refusal.get_or_insert(Err(Refusal::KeysUnavailable));
             continue;
         }
@@ -140,15 +161,23 @@ async fn verify(
         }
         outcome => outcome,
     };
-    let (provider, key) = vouched.map_err(|unvouched| unvouched.refusal(&token))?;
+    let Vouched { provider, source, key } = vouched.map_err(|unvouched| unvouched.refusal(&token))?;
     let verified = VerifiedToken {
         text: text.into(),
         typ: token.typ().map(Into::into),
         key: Some(key),
-        source: provider.key_source(),
+        source,
+        names: worker.snapshot.revocations.names(token.claims(), token.signing_input()),
         claims: token.into_claims(),
     };
     Ok(Principal { token: worker.tokens.insert(verified), provider: Arc::clone(provider) })
+}
+
+/// A provider that vouches for a token, by one of its keys.
+struct Vouched<'p> {
+    provider: &'p Arc<Provider>,
+    source: Arc<KeySource>,
+    key: Arc<Key>,
 }
 
 /// Why no provider vouches for a token.
@@ -158,11 +187,36 @@ struct Unvouched<'p> {
     by_policy: Option<PolicyError>,
     /// A provider that could have made it has no keys at present.
     keys_unavailable: bool,
-    /// The keys, by their set, that did not make it.
-    by_keys: Vec<(&'p Provider, KeySetId, VerifyError)>,
+    /// The providers that have such a tenant, whose keys are to come.
+    to_come: Vec<&'p Provider>,
+    /// The keys that did not make it.
+    by_keys: Vec<UnfitKeys<'p>>,
+    /// The keys, by their set, that did, where the rules of their provider do not hold.
+    signed_by: Vec<(KeySetId, Arc<Key>)>,
+}
+
+/// Keys that did not make a token.
+#[derive(Debug)]
+struct UnfitKeys<'p> {
+    provider: &'p Provider,
+    source: Arc<KeySource>,
+    set: KeySetId,
+    why: VerifyError,
 }
 
 impl Unvouched<'_> {
+    /// What was found of these keys: providers that share them share the finding, so that a token does not cost a signature
+    /// check for each.
+    fn finding(&self, keys: KeySetId) -> Option<Result<Arc<Key>, VerifyError>> {
+        if let Some((_, key)) = self.signed_by.iter().find(|(set, _)| *set == keys) {
+            return Some(Ok(Arc::clone(key)));
+        }
+        // What one provider does not allow, another may.
+        let of_keys = |error: &VerifyError| !matches!(error, VerifyError::AlgorithmNotAllowed { .. });
+        let refused = self.by_keys.iter().find(|unfit| unfit.set == keys && of_keys(&unfit.why));
+        refused.map(|unfit| Err(unfit.why.clone()))
+    }
+
     /// A good signature says more than an absent one; and while some keys are not there, nobody can tell whether the
     /// token is bad.
     fn refusal(self, token: &Token<'_>) -> Refusal {
@@ -173,7 +227,7 @@ impl Unvouched<'_> {
             return Refusal::KeysUnavailable;
         }
         match self.by_keys.first() {
-            Some((provider, _, error)) => refused_by_keys(provider, error),
+            Some(UnfitKeys { provider, why, .. }) => refused_by_keys(provider, why),
             None => no_provider(token.claims().issuer()),
         }
     }
@@ -186,46 +240,79 @@ fn vouching_provider<'p>(
     text: &[u8],
     token: &Token<'_>,
     now: UnixTime,
-) -> Result<(&'p Arc<Provider>, Arc<Key>), Unvouched<'p>> {
+) -> Result<Vouched<'p>, Unvouched<'p>> {
     let mut unvouched = Unvouched::default();
     for provider in candidates(providers, token.claims().issuer()) {
-        if !provider.has_keys_at(now) {
-            unvouched.keys_unavailable = true;
-            continue;
-        }
-        let keys = provider.keys().id();
-        if worker.tokens.was_refused(text, keys) {
-            worker.cache_lookups.refused_hit();
-            unvouched.by_keys.push((provider, keys, VerifyError::BadSignature));
-            continue;
-        }
-        worker.cache_lookups.miss();
-        let key = match provider.verify(token) {
+        let source = match provider.keys_of(token.claims().issuer(), now) {
+            KeysOf::Source(source) if source.counts_at(now) => source,
+            KeysOf::Source(_) => {
+                unvouched.keys_unavailable = true;
+                continue;
+            }
+            KeysOf::ToCome => {
+                unvouched.keys_unavailable = true;
+                unvouched.to_come.push(provider);
+                continue;
+            }
+            KeysOf::NoTenant => continue,
+        };
+        let set = source.keys().id();
+        let finding = unvouched.finding(set).filter(|_| provider.allows(token.algorithm()));
+        let check = || check_signature(worker, provider, &source, set, text, token, now);
+        let key = match finding.unwrap_or_else(check) {
             Ok(key) => key,
-            Err(error) => {
-                if matches!(error, VerifyError::BadSignature) {
-                    worker.tokens.refuse(text, keys);
-                }
-                unvouched.by_keys.push((provider, keys, error));
+            Err(why) => {
+                unvouched.by_keys.push(UnfitKeys { provider, source, set, why });
                 continue;
             }
         };
+        provider.note_age(token.claims(), now);
         match provider.check(token.typ(), token.claims(), now) {
-            Ok(()) => return Ok((provider, key)),
-            Err(error) => unvouched.by_policy = Some(error),
+            Ok(()) => return Ok(Vouched { provider, source, key }),
+            Err(error) => {
+                unvouched.by_policy = Some(error);
+                unvouched.signed_by.push((set, key));
+            }
         }
     }
     Err(unvouched)
 }
 
-/// Whether any of the key sets that refused a token is replaced by another, for which the token may wait.
+fn check_signature(
+    worker: &Worker,
+    provider: &Provider,
+    source: &Arc<KeySource>,
+    set: KeySetId,
+    text: &[u8],
+    token: &Token<'_>,
+    now: UnixTime,
+) -> Result<Arc<Key>, VerifyError> {
+    if worker.tokens.was_refused(text, set) {
+        worker.cache_lookups.refused_hit();
+        return Err(VerifyError::BadSignature);
+    }
+    worker.cache_lookups.miss();
+    provider.verify(token, source, now).inspect_err(|error| {
+        if matches!(error, VerifyError::BadSignature) {
+            worker.tokens.refuse(text, set);
+        }
+    })
+}
+
+/// Whether any of the key sets that refused a token is replaced by another, or a tenant's first one came, for which the
+/// token may wait.
 async fn newer_keys(unvouched: &Unvouched<'_>, token: &Token<'_>) -> bool {
     if unvouched.by_policy.is_some() {
         return false;
     }
-    let asked = unvouched.by_keys.iter().map(|(provider, seen, why)| provider.newer_keys(token, why, *seen));
+    let asked = unvouched
+        .by_keys
+        .iter()
+        .map(|UnfitKeys { provider, source, set, why }| provider.newer_keys(token, why, source, *set));
+    let first = unvouched.to_come.iter().map(|provider| provider.first_keys(token.claims().issuer()));
     // At once, so that a request waits for the slowest of them and not for one after another.
-    join_all(asked).await.contains(&true)
+    let (asked, first) = join(join_all(asked), join_all(first)).await;
+    asked.contains(&true) || first.contains(&true)
 }
 
 fn no_provider(issuer: Option<&str>) -> Refusal {

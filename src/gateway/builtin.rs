@@ -93,9 +93,10 @@ async fn token(
     let idle = worker.snapshot.limits.idle_timeout;
     let body = ClientBody::new(request.body, TOKEN_REQUEST_BODY, idle);
     let body = body.collect(TOKEN_REQUEST_BODY).await.map_err(|fault| Stop::Refused(refusal(fault)))?;
+    let client = request.client.address;
     let request = Request::from_parts(request.head, body);
     let issuer = Arc::clone(issuer);
-    let answering = worker.control.spawn(async move { issuer.answer(endpoint, request, now).await });
+    let answering = worker.control.spawn(async move { issuer.answer(endpoint, request, client, now).await });
     let answer = match timeout(LONGEST_WAIT, answering).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(defect)) => {
@@ -107,6 +108,6 @@ async fn token(
     };
     worker.metrics.token_endpoints.with_label_values(&[endpoint.as_str(), answer.outcome.as_str()]).inc();
     journey.subject_is(answer.subject.as_deref());
-    journey.token_outcome(answer.outcome.as_str(), answer.cause.as_deref());
+    journey.token_outcome(answer.outcome.as_str(), answer.detail, answer.cause.as_deref());
     Ok(answer.response.map(|body: Bytes| Source::Own(body)))
 }

@@ -41,6 +41,8 @@ pub(super) struct Credentials {
     sources: Vec<TokenSource>,
     /// Headers that applications may take for one of them under another spelling.
     spellings: InjectedNames,
+    /// Headers are read as SimpleJWT reads them.
+    exact: bool,
 }
 
 impl Credentials {
@@ -50,7 +52,13 @@ impl Credentials {
             TokenSource::Header { name, .. } if *name != AUTHORIZATION => Some(name),
             _ => None,
         });
-        Self { spellings: InjectedNames::new(headers), sources: sources.to_vec() }
+        Self { spellings: InjectedNames::new(headers), sources: sources.to_vec(), exact: false }
+    }
+
+    /// Whether headers are read as SimpleJWT reads them.
+    pub(super) fn read_exactly(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        self
     }
 
     /// How credentials are called in a challenge: the first scheme of the file.
@@ -64,7 +72,14 @@ impl Credentials {
 
     /// The one token of a request (RFC 6750, section 2: by one method only).
     pub(super) fn presented<'r>(&self, head: &'r request::Parts) -> Presented<'r> {
-        self.sources.iter().fold(Presented::Nothing, |found, source| found.and(read(source, head)))
+        self.sources.iter().fold(Presented::Nothing, |found, source| {
+            found.and(match source {
+                TokenSource::Header { name, schemes } if self.exact && !schemes.is_empty() => {
+                    exact_header(name, schemes, &head.headers)
+                }
+                source => read(source, head),
+            })
+        })
     }
 
     /// Takes out all that stands in a place of tokens.
@@ -187,6 +202,24 @@ fn header<'r>(name: &HeaderName, schemes: &[String], headers: &'r HeaderMap) -> 
         return Presented::Nothing;
     }
     usable(rest.trim_ascii().into(), Presented::Unusable)
+}
+
+/// As SimpleJWT reads a header behind a WSGI server, which joins the fields of one name by commas: the scheme is
+/// compared with case, and what has it must be of two words.
+fn exact_header<'r>(name: &HeaderName, schemes: &[String], headers: &'r HeaderMap) -> Presented<'r> {
+    let mut fields = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let Some(first) = fields.next() else { return Presented::Nothing };
+    let mut words = first.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let has_scheme = words.next().is_some_and(|scheme| schemes.iter().any(|ours| scheme == ours.as_bytes()));
+    match (has_scheme, fields.next()) {
+        (false, _) => Presented::Nothing,
+        // Joined, they have another token than either of them, or three words.
+        (true, Some(_)) => Presented::Unusable,
+        (true, None) => match (words.next(), words.next()) {
+            (Some(token), None) => Presented::Token(token.into()),
+            _ => Presented::Unusable,
+        },
+    }
 }
 
 /// What stands between separators, in all fields of a name.

@@ -63,7 +63,11 @@ impl IdentityPlan {
         let mut values = Vec::with_capacity(self.headers.len());
         for header in &self.headers {
             let value = match &header.source {
-                IdentitySource::ConfiguredIssuer => provider.issuer_header().cloned(),
+                IdentitySource::ConfiguredIssuer => provider.issuer_header(claims.issuer()),
+                // Of a small alphabet of visible ASCII.
+                IdentitySource::Tenant => {
+                    provider.tenant_of(claims.issuer()).and_then(|tenant| HeaderValue::from_str(tenant).ok())
+                }
                 IdentitySource::Claims(paths) => {
                     paths.iter().find_map(|path| claims.get(path)).and_then(header_value)
                 }

@@ -81,6 +81,7 @@ pub(super) async fn introspect(
                     claims: claims.as_ref().clone(),
                     key: None,
                     source: provider.key_source(),
+                    names: worker.snapshot.revocations.names(&claims, text),
                 };
                 return Ok(Principal {
                     token: KnownToken::unremembered(token),

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use super::activity::OpenRequest;
@@ -17,6 +18,7 @@ use super::inbound::Client;
 use super::snapshot::{Auth, Route};
 use super::worker::Worker;
 use crate::base::{ReasonCode, RouteName};
+use crate::config::RefusalForm;
 use crate::http::{BEARER, Refusal};
 use crate::telemetry::AccessRecord;
 use crate::upstream::UpstreamFailure;
@@ -113,6 +115,16 @@ impl Journey {
         }
     }
 
+    /// What its client gets for a refusal, in the form of the route that it took.
+    pub(super) fn answer_to(&self, refusal: &Refusal) -> Response<Bytes> {
+        match self.route.get().map(|route| &route.auth) {
+            Some(Auth::Required { refusals: RefusalForm::Drf { classes }, .. }) => {
+                refusal.answer_as_drf(self.scheme(), classes)
+            }
+            _ => refusal.answer_by_scheme(self.scheme()),
+        }
+    }
+
     pub(super) fn took_route(&self, route: &Arc<Route>) {
         // A request takes one route; a second call would be a defect that the log need not hide.
         let _ = self.route.set(Arc::clone(route));
@@ -130,12 +142,18 @@ impl Journey {
     }
 
     /// What a token endpoint did, and what stood in its way if it could not do its part.
-    pub(super) fn token_outcome(&self, outcome: &'static str, cause: Option<&(dyn Error + Send + Sync)>) {
+    pub(super) fn token_outcome(
+        &self,
+        outcome: &'static str,
+        detail: Option<&'static str>,
+        cause: Option<&(dyn Error + Send + Sync)>,
+    ) {
         if let Some(cause) = cause {
             tracing::warn!(outcome, "a token endpoint failed: {}", chain(cause));
         }
         if let Some(line) = &self.line {
             line.outcome.set(Some(outcome));
+            *line.detail.borrow_mut() = detail.map(str::to_owned);
         }
     }
 

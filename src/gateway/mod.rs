@@ -5,26 +5,32 @@
 //! refusals to [`handle()`], the one place that answers, counts and logs.
 //!
 //! Everything here runs on a worker's thread and never waits for the control plane, but for the token endpoints and,
-//! for two seconds at most, for keys that a token names and nobody knows.
+//! for two seconds at most, for keys that a token names and nobody knows and for the state of its user, where a route
+//! asks for that and the last answer is too old.
 
 mod activity;
 mod answer;
 mod authenticate;
 mod authorize;
 mod builtin;
+#[cfg(test)]
+mod cost_tests;
 mod credentials;
 mod echo;
+mod expiry;
 mod forward;
 mod identify;
 mod inbound;
 mod introspect;
 mod journey;
 mod request_id;
+mod revoked;
 mod router;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod token_cache;
+mod user_check;
 mod worker;
 
 use std::panic::AssertUnwindSafe;
@@ -48,6 +54,7 @@ pub use worker::Worker;
 use answer::Source;
 use authenticate::{Caller, authenticate};
 use authorize::authorize;
+use expiry::tell_expiry;
 use forward::{failure_answer, forward, identify};
 use inbound::{CleanRequest, clean};
 use journey::Journey;
@@ -124,7 +131,9 @@ async fn trip(
     }
     let permit = authorize(route, caller)?;
     let outbound = identify(worker, client, journey, route, request, &permit)?;
-    forward(worker, journey, route, outbound).await
+    let mut answer = forward(worker, journey, route, outbound).await?;
+    tell_expiry(route, &permit, now, answer.headers_mut());
+    Ok(answer)
 }
 
 /// The one route of a request. There is no default that lets through.
@@ -143,7 +152,7 @@ fn stopped(journey: &Journey, stop: Stop) -> Response<Bytes> {
     match stop {
         Stop::Refused(refusal) => {
             journey.refused(&refusal);
-            refusal.answer_by_scheme(journey.scheme())
+            journey.answer_to(&refusal)
         }
         Stop::Failed(failure) => {
             journey.failed(&failure);

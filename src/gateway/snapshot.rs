@@ -10,9 +10,12 @@ use super::inbound::Removed;
 use super::router::Router;
 use super::token_cache::SharedTokens;
 use crate::base::{RouteName, UpstreamName};
-use crate::config::{self, AllowInPath, AuthMode, Config, Limits, RouteAuth, TokenForwarding};
+use crate::config::{
+    self, AllowInPath, AuthMode, Config, Limits, RefusalForm, RouteAuth, StandingCheck, TokenForwarding,
+};
 use crate::issuer::Issuer;
 use crate::providers::Provider;
+use crate::revocations::Revocations;
 use crate::upstream::Endpoint;
 
 /// Immutable, and shared by all workers.
@@ -26,6 +29,7 @@ pub struct Snapshot {
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) issuer: Option<Arc<Issuer>>,
+    pub(super) revocations: Arc<Revocations>,
     /// `None`: switched off.
     pub(super) tokens: Option<Arc<SharedTokens>>,
 }
@@ -56,6 +60,12 @@ pub(super) enum Auth {
         mode: AuthMode,
         /// Where the token is.
         credentials: Credentials,
+        /// Whether answers say how long the token is still good.
+        expires_in_header: bool,
+        /// The form of a 401.
+        refusals: RefusalForm,
+        /// What is asked about tokens of the built-in issuer, and the index of the provider whose they are.
+        standing_check: Option<(usize, StandingCheck)>,
     },
 }
 
@@ -83,6 +93,12 @@ impl Snapshot {
         self.issuer.as_ref()
     }
 
+    /// Which tokens are void before their time.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
     /// Resolves the file. `providers` are those of the file, in its order.
     #[must_use]
     pub fn new(config: &Config, providers: &[Arc<Provider>], issuer: Option<Arc<Issuer>>) -> Self {
@@ -105,10 +121,18 @@ impl Snapshot {
             removed: Removed::new(identity),
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            revocations: issuer
+                .as_ref()
+                .map_or_else(|| Revocations::new(true), |issuer| Arc::clone(issuer.revocations())),
             issuer,
             tokens: config.server.token_cache.map(|memory| Arc::new(SharedTokens::new(memory))),
         }
     }
+}
+
+/// The provider with the gateway's own keys.
+fn own_provider(config: &Config) -> Option<usize> {
+    config.providers.iter().position(|provider| matches!(provider.keys, config::KeySource::Own))
 }
 
 fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Arc<Provider>]) -> Route {
@@ -117,11 +141,16 @@ fn resolve(index: usize, route: &config::Route, config: &Config, providers: &[Ar
         name: route.name.clone(),
         auth: match &route.auth {
             RouteAuth::Public => Auth::Public,
-            RouteAuth::Required { providers: allowed, mode, token_from } => Auth::Required {
-                providers: Providers::new(allowed, providers),
-                mode: *mode,
-                credentials: Credentials::new(token_from),
-            },
+            RouteAuth::Required { providers: allowed, mode, token_from, expires_in_header, manner } => {
+                Auth::Required {
+                    providers: Providers::new(allowed, providers),
+                    mode: *mode,
+                    credentials: Credentials::new(token_from).read_exactly(manner.exact_header),
+                    expires_in_header: *expires_in_header,
+                    refusals: manner.refusals.clone(),
+                    standing_check: own_provider(config).zip(manner.standing_check),
+                }
+            }
         },
         identity: IdentityPlan::new(index, &route.identity),
         token: route.identity.token,

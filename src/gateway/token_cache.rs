@@ -7,7 +7,7 @@
 //! Tokens with a bad signature are remembered apart, in a few places, under the key set that refused them: a client
 //! that repeats a bad token must not cost a signature check each time, and a new key must get its chance.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use std::sync::Arc;
 use super::identify::PreparedHeaders;
 use crate::base::ByteSize;
 use crate::jwt::{Claims, Key, KeySetId};
-use crate::providers::KeySourceId;
+use crate::providers::KeySource;
+use crate::revocations::{Epoch, TokenNames};
 
 /// Places in a worker's own table; each token has one.
 const WORKER_PLACES: usize = 1024;
@@ -38,7 +39,9 @@ pub struct VerifiedToken {
     /// the token, which is never kept here.
     pub key: Option<Arc<Key>>,
     /// Where that key came from.
-    pub source: KeySourceId,
+    pub source: Arc<KeySource>,
+    /// What it can be revoked by.
+    pub names: TokenNames,
 }
 
 impl VerifiedToken {
@@ -75,12 +78,14 @@ impl SharedTokens {
 pub struct KnownToken {
     /// The token.
     pub token: Arc<VerifiedToken>,
+    /// The state of the index in which it was last found not to be revoked.
+    pub(super) cleared_at: Cell<Epoch>,
     pub(super) prepared: RefCell<Vec<PreparedHeaders>>,
 }
 
 impl KnownToken {
     fn new(token: Arc<VerifiedToken>) -> Rc<Self> {
-        Rc::new(Self { token, prepared: RefCell::default() })
+        Rc::new(Self { token, cleared_at: Cell::new(Epoch::NEVER), prepared: RefCell::default() })
     }
 
     /// A token that is good for this request, and no longer.
@@ -200,12 +205,13 @@ mod tests {
     use crate::base::{Algorithm, Secret};
     use crate::jwt::{HeaderForm, KeySet, Limits, SigningKey, parse};
     use crate::providers;
+    use crate::revocations::Revocations;
     use serde_json::json;
 
     struct Tokens {
         signing: SigningKey,
         key: Arc<Key>,
-        source: KeySourceId,
+        source: Arc<KeySource>,
     }
 
     fn tokens() -> Tokens {
@@ -218,7 +224,9 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
         let config = crate::config::read_text(file, std::path::Path::new("f"), &environment).expect("valid");
         let provider = &providers::load(&config.providers, None).expect("loaded")[0];
         let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(secret)).expect("a key");
-        Tokens { signing, key: Arc::clone(&provider.keys().keys()[0]), source: provider.key_source() }
+        let source = provider.key_source();
+        let key = Arc::clone(&source.keys().keys()[0]);
+        Tokens { signing, key, source }
     }
 
     impl Tokens {
@@ -226,8 +234,9 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let claims = serde_json::Map::from_iter([("sub".to_owned(), json!(subject))]);
             let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
-            let text = text.into_bytes().into();
-            VerifiedToken { text, typ: None, claims, key: Some(Arc::clone(&self.key)), source: self.source }
+            let names = Revocations::new(true).names(&claims, b"");
+            let (text, key) = (text.into_bytes().into(), Some(Arc::clone(&self.key)));
+            VerifiedToken { text, typ: None, claims, key, source: Arc::clone(&self.source), names }
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::request_id::RequestIds;
 use super::snapshot::Snapshot;
 use super::token_cache::TokenCache;
+use super::user_check::UserChecks;
 use crate::jwt;
 use crate::telemetry::{
     AccessLog, AccessRecord, AuthenticationRecorder, CacheRecorder, Metrics, RouteRecorder,
@@ -30,6 +31,7 @@ pub struct Worker {
     pub(super) unrouted: RouteRecorder,
     pub(super) builtin: RouteRecorder,
     pub(super) tokens: TokenCache,
+    pub(super) user_checks: Rc<UserChecks>,
     pub(super) token_limits: jwt::Limits,
     pub(super) cache_lookups: CacheRecorder,
     pub(super) authentications: AuthenticationRecorder,
@@ -68,6 +70,7 @@ impl Worker {
             unrouted: RouteRecorder::new(&metrics, "-"),
             builtin: RouteRecorder::new(&metrics, "builtin"),
             tokens: TokenCache::new(snapshot.tokens.clone()),
+            user_checks: Rc::default(),
             token_limits: jwt::Limits::default(),
             cache_lookups: CacheRecorder::new(&metrics),
             authentications: AuthenticationRecorder::new(&metrics),

@@ -6,6 +6,7 @@
 
 mod authority;
 pub mod client;
+mod drf;
 mod forwarded;
 mod hygiene;
 mod path;

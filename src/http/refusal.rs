@@ -56,10 +56,14 @@ pub enum Refusal {
     },
     /// The provider's keys are not known at present: nobody can tell whether the token is good.
     KeysUnavailable,
+    /// Which tokens were revoked is not known yet.
+    RevocationsUnavailable,
     /// The provider that would know the token does not say.
     IntrospectionUnavailable,
     /// The provider is being asked about as many tokens as the file allows.
     IntrospectionBusy,
+    /// Nobody can tell whether the token's user is still let in: the database does not answer.
+    UserCheckUnavailable,
     /// The token service has more logins waiting than it takes on.
     LoginBusy,
     /// The token service's database does not answer.
@@ -92,8 +96,10 @@ impl Refusal {
             Self::NoToken | Self::InvalidToken { .. } => StatusCode::UNAUTHORIZED,
             Self::MissingIdentity { .. } => StatusCode::FORBIDDEN,
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -117,10 +123,11 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => *reason,
             Self::MissingIdentity { .. } => ReasonCode::MissingIdentity,
             Self::KeysUnavailable => ReasonCode::KeysUnavailable,
+            Self::RevocationsUnavailable => ReasonCode::RevocationsUnavailable,
             Self::IntrospectionUnavailable => ReasonCode::IntrospectionUnavailable,
             Self::IntrospectionBusy => ReasonCode::IntrospectionBusy,
             Self::LoginBusy => ReasonCode::LoginBusy,
-            Self::StoreUnavailable => ReasonCode::StoreUnavailable,
+            Self::UserCheckUnavailable | Self::StoreUnavailable => ReasonCode::StoreUnavailable,
             Self::Internal => ReasonCode::Internal,
         }
     }
@@ -143,8 +150,10 @@ impl Refusal {
             Self::InvalidToken { .. } => "invalid_token",
             Self::MissingIdentity { .. } => "insufficient_identity",
             Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable => "temporarily_unavailable",
             Self::Internal => "internal_error",
@@ -167,9 +176,11 @@ impl Refusal {
             Self::AmbiguousCredentials => "More than one set of credentials was sent.",
             Self::InvalidToken { .. } => "The access token is not valid.",
             Self::MissingIdentity { .. } => "The access token does not identify the caller well enough.",
-            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::IntrospectionBusy => {
-                "The token can't be verified at present."
-            }
+            Self::KeysUnavailable
+            | Self::RevocationsUnavailable
+            | Self::IntrospectionUnavailable
+            | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable => "The token can't be verified at present.",
             Self::LoginBusy => "Too many logins at once.",
             Self::StoreUnavailable => "The token service is temporarily unavailable.",
             Self::Internal => "Internal error.",
@@ -195,8 +206,10 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -221,8 +234,10 @@ impl Refusal {
             | Self::NoToken
             | Self::AmbiguousCredentials
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => None,
@@ -245,8 +260,10 @@ impl Refusal {
             | Self::InvalidToken { .. }
             | Self::MissingIdentity { .. }
             | Self::KeysUnavailable
+            | Self::RevocationsUnavailable
             | Self::IntrospectionUnavailable
             | Self::IntrospectionBusy
+            | Self::UserCheckUnavailable
             | Self::LoginBusy
             | Self::StoreUnavailable
             | Self::Internal => false,
@@ -313,8 +330,10 @@ mod tests {
             Refusal::invalid_token(ReasonCode::Expired),
             Refusal::MissingIdentity { header: "x-user-id".into() },
             Refusal::KeysUnavailable,
+            Refusal::RevocationsUnavailable,
             Refusal::IntrospectionUnavailable,
             Refusal::IntrospectionBusy,
+            Refusal::UserCheckUnavailable,
             Refusal::LoginBusy,
             Refusal::StoreUnavailable,
             Refusal::Internal,

@@ -1,128 +1,122 @@
-//! What the four endpoints do with a request that could be read.
+//! What three of the endpoints do with a request that could be read; `rotation` and `logout` have the others.
+
+use std::net::IpAddr;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::answer::{Granted, Outcome};
 use super::body::Body;
-use super::mint;
-use super::presented::{RefreshPresented, UserClaim};
+use super::hook::Occasion;
+use super::mint::{self, Stamp};
 use super::refused::{Refused, TokenFault};
+use super::rotation::living_session;
+use super::session_event::SessionEvent;
 use super::{Issuer, fields};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
-use crate::store::{NewSession, Rotated, Rotation, SessionRecord, User, UserId};
+use crate::store::{AccessToken, Login, NewSession, User};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
-    pub(super) async fn obtain(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
+    pub(super) async fn obtain(
+        &self,
+        body: &Body,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.users.log_in(username, Secret::new(password)).await?.ok_or(Refused::Credentials)?;
+        let user = self.log_in(username, Secret::new(password), client).await?;
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
-        let claims = self.mint.refresh_claims(&user, &session.sid, now);
-        let access = self.mint.access(&self.keys, &claims, now)?;
+        let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+        self.add_hook_claims(&mut claims, &user, Occasion::Login).await?;
+        let end = self.absolute_end(now);
+        mint::cap(&mut claims, end);
+        let stamp = Stamp { jti: mint::new_id(), issued_at: now, end };
+        let access = self.mint.access(&self.keys, &claims, stamp)?;
         let refresh = self.mint.refresh(&self.keys, claims)?;
-        self.sessions.start_session(&session, &refresh.record).await?;
-        if self.compatibility == Compatibility::Tollgate {
+        let login = Login {
+            session: &session,
+            refresh: &refresh.record,
+            access: AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) },
+            most: self.rules.most_per_user,
+            ending: self.ending(now),
+        };
+        self.show_site(&refresh.text, &refresh.record.jti, Some(&user.id), refresh.record.expires_at, now)
+            .await?;
+        let ended = self.sessions.start_session(&login).await?;
+        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
+        if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }
         Ok(Granted {
-            body: json!({"refresh": refresh.text, "access": access}),
+            body: json!({"refresh": refresh.text, "access": access.text}),
             outcome: Outcome::Issued,
             subject: Some(user.id.to_string()),
         })
     }
 
-    /// A refresh token for an access token and, with rotation, its successor.
-    pub(super) async fn refresh(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
-        let text = fields::only(body, "refresh")?;
-        let old = self.read_refresh(text, now).await?;
-        let (user, claims) = match self.compatibility {
-            Compatibility::Tollgate => {
-                let (user, sid) = self.session_user(text, &old).await?;
-                let claims = self.mint.refresh_claims(&user, &sid, now);
-                (Some(user.id), claims)
+    /// The user of a name and password, unless too many others were tried.
+    pub(super) async fn log_in(
+        &self,
+        username: &str,
+        password: Secret,
+        client: IpAddr,
+    ) -> Result<User, Refused> {
+        let attempt = self.throttle.admit(username, client, Instant::now().into_std())?;
+        match self.users.log_in(username, password).await {
+            Ok(Some(user)) => {
+                attempt.succeeded();
+                Ok(user)
             }
-            Compatibility::SimpleJwt => {
-                let user = self.claimed_user(old.user()).await?;
-                (user.map(|user| user.id), self.mint.renewed(old.members(), now))
+            Ok(None) => {
+                attempt.failed();
+                Err(Refused::Credentials)
             }
-        };
-        let access = self.mint.access(&self.keys, &claims, now)?;
-        let subject = user.as_ref().map(UserId::to_string);
-        if !self.rotate {
-            return Ok(Granted { body: json!({"access": access}), outcome: Outcome::Refreshed, subject });
-        }
-        let refresh = self.mint.refresh(&self.keys, claims)?;
-        let rotation = Rotation {
-            old: old.old(),
-            new: &refresh.record,
-            user: user.as_ref(),
-            retire: self.blacklist_after_rotation,
-            require_session: self.compatibility == Compatibility::Tollgate,
-            now,
-        };
-        match self.sessions.rotate(&rotation).await? {
-            Rotated::Done => Ok(Granted {
-                body: json!({"access": access, "refresh": refresh.text}),
-                outcome: Outcome::Refreshed,
-                subject,
-            }),
-            Rotated::AlreadyBlacklisted | Rotated::NoSession => Err(TokenFault::Blacklisted.into()),
+            Err(error) => {
+                attempt.could_not_be_judged();
+                Err(error.into())
+            }
         }
     }
 
     /// Whether a token of any type is good. Neither its type nor its user is looked at.
     pub(super) async fn verify(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let token = self.read(fields::only(body, "token")?, now)?;
-        let (jti, _) = token.complete()?;
+        let (jti, _) = self.complete(&token)?;
         let asks = self.compatibility == Compatibility::Tollgate || self.blacklist_after_rotation;
-        if asks && self.sessions.refresh_state(jti).await?.blacklisted {
+        let is_over = token.is_revoked()
+            || asks && {
+                let state = self.sessions.refresh_state(jti).await?;
+                let session = state.record.and_then(|record| record.session);
+                state.blacklisted
+                    || session.is_some_and(|session| session.ended)
+                    || self.is_blacklisted_by_site(jti).await?
+            };
+        if is_over {
             return Err(Refused::BlacklistedAtVerify);
         }
-        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: token.user().into_id() })
+        Ok(Granted { body: json!({}), outcome: Outcome::Verified, subject: self.user(&token).into_id() })
     }
 
     /// Ends a refresh token and, in Tollgate's own manner, its session.
     pub(super) async fn blacklist(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let text = fields::only(body, "refresh")?;
         let token = self.read_refresh(text, now).await?;
-        let end_session = self.compatibility == Compatibility::Tollgate;
-        if end_session {
-            living_session(text, &token)?;
-        }
-        if !self.sessions.blacklist(token.old(), end_session, now).await? {
-            return Err(TokenFault::Blacklisted.into());
+        let ending = match self.compatibility {
+            Compatibility::Tollgate => {
+                living_session(text, &token)?;
+                Some(self.ending(now))
+            }
+            Compatibility::SimpleJwt => None,
+        };
+        self.end_at_site_first(text, &token, now).await?;
+        let ended = self.sessions.blacklist(token.old(), ending).await?;
+        let ended = ended.ok_or(TokenFault::Blacklisted)?;
+        if let Some(session) = token.session() {
+            self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
         }
         Ok(Granted { body: json!({}), outcome: Outcome::Blacklisted, subject: token.user().into_id() })
     }
-
-    /// The user of the session that a refresh token belongs to, and the session's name.
-    async fn session_user(&self, text: &str, token: &RefreshPresented) -> Result<(User, String), Refused> {
-        let session = living_session(text, token)?;
-        let user = self.users.by_id(session.user.as_str()).await?;
-        let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
-        Ok((user, session.sid.clone()))
-    }
-
-    /// The user whom a token names. SimpleJWT lets one pass that names none.
-    async fn claimed_user(&self, claim: UserClaim) -> Result<Option<User>, Refused> {
-        let user = match claim {
-            UserClaim::Unsaid => return Ok(None),
-            UserClaim::Id(id) => self.users.by_id(&id).await?,
-            UserClaim::Impossible => None,
-        };
-        user.filter(|user| user.active).map(Some).ok_or(Refused::Account)
-    }
-}
-
-/// The session of a refresh token that the store gave out, this very text, and that nobody ended. A token of our
-/// key but not of our store is a forgery by whoever has the key.
-fn living_session<'t>(text: &str, token: &'t RefreshPresented) -> Result<&'t SessionRecord, TokenFault> {
-    let record = token.record.as_ref().ok_or(TokenFault::Invalid)?;
-    if record.hash != mint::hash(text) {
-        return Err(TokenFault::Invalid);
-    }
-    let session = record.session.as_ref().ok_or(TokenFault::Invalid)?;
-    if session.ended { Err(TokenFault::Blacklisted) } else { Ok(session) }
 }

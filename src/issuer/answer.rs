@@ -17,6 +17,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Whom it was about, where that is certain: a user's id.
     pub subject: Option<String>,
+    /// More on the outcome, for the log.
+    pub detail: Option<&'static str>,
     /// Why our own side failed, for the log.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -32,12 +34,16 @@ pub enum Outcome {
     Verified,
     /// A refresh token was ended.
     Blacklisted,
+    /// A session was ended, or all of a user.
+    LoggedOut,
     /// The endpoint described itself, or pointed to its right path.
     Described,
     /// The request could not be understood.
     InvalidRequest,
     /// No such user, or a wrong password.
     RefusedCredentials,
+    /// Too many logins failed before it.
+    Throttled,
     /// The user of a good token is gone or not let in.
     RefusedAccount,
     /// A token that is not good.
@@ -46,24 +52,29 @@ pub enum Outcome {
     Busy,
     /// The database did not answer.
     StoreUnavailable,
+    /// The service that knows more claims did not answer.
+    ClaimsUnavailable,
     /// A defect.
     InternalError,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Issued,
         Self::Refreshed,
         Self::Verified,
         Self::Blacklisted,
+        Self::LoggedOut,
         Self::Described,
         Self::InvalidRequest,
         Self::RefusedCredentials,
+        Self::Throttled,
         Self::RefusedAccount,
         Self::RefusedToken,
         Self::Busy,
         Self::StoreUnavailable,
+        Self::ClaimsUnavailable,
         Self::InternalError,
     ];
 
@@ -75,13 +86,16 @@ impl Outcome {
             Self::Refreshed => "refreshed",
             Self::Verified => "verified",
             Self::Blacklisted => "blacklisted",
+            Self::LoggedOut => "logged_out",
             Self::Described => "described",
             Self::InvalidRequest => "invalid_request",
             Self::RefusedCredentials => "refused_credentials",
+            Self::Throttled => "throttled",
             Self::RefusedAccount => "refused_account",
             Self::RefusedToken => "refused_token",
             Self::Busy => "busy",
             Self::StoreUnavailable => "store_unavailable",
+            Self::ClaimsUnavailable => "claims_unavailable",
             Self::InternalError => "internal_error",
         }
     }
@@ -101,7 +115,7 @@ impl Answer {
         if no_store {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        Self { response, outcome: granted.outcome, subject: granted.subject, cause: None }
+        Self { response, outcome: granted.outcome, subject: granted.subject, detail: None, cause: None }
     }
 
     pub(super) fn refused(refused: Refused) -> Self {
@@ -109,7 +123,13 @@ impl Answer {
         if let Some(seconds) = refused.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        Self { response, outcome: refused.outcome(), subject: None, cause: refused.into_cause() }
+        Self {
+            response,
+            outcome: refused.outcome(),
+            subject: None,
+            detail: refused.log_detail(),
+            cause: refused.into_cause(),
+        }
     }
 
     /// Django's answer to a path without its last slash.
@@ -119,7 +139,7 @@ impl Answer {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(LOCATION, location);
-        Self { response, outcome: Outcome::Described, subject: None, cause: None }
+        Self { response, outcome: Outcome::Described, subject: None, detail: None, cause: None }
     }
 
     /// As an answer to HEAD.

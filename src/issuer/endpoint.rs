@@ -24,6 +24,14 @@ pub enum Action {
     Verify,
     /// End a refresh token.
     Blacklist,
+    /// End a session and its access tokens.
+    Logout,
+    /// End all sessions of a user.
+    LogoutAll,
+    /// Log in: user name and password for a sliding token.
+    SlidingObtain,
+    /// A sliding token for the same with a later end.
+    SlidingRefresh,
 }
 
 impl Endpoint {
@@ -42,7 +50,7 @@ impl Endpoint {
     /// Exact; only where the configured path ends in a slash, the same without it is known too.
     pub(super) fn find(paths: &TokenPaths, compatibility: Compatibility, path: &str) -> Option<Self> {
         Action::ALL.into_iter().find_map(|action| {
-            let ours = action.path(paths);
+            let ours = action.path(paths)?;
             if path == ours {
                 return Some(Self { action, redirect: false });
             }
@@ -55,7 +63,16 @@ impl Endpoint {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Obtain, Self::Refresh, Self::Verify, Self::Blacklist];
+    pub const ALL: [Self; 8] = [
+        Self::Obtain,
+        Self::Refresh,
+        Self::Verify,
+        Self::Blacklist,
+        Self::Logout,
+        Self::LogoutAll,
+        Self::SlidingObtain,
+        Self::SlidingRefresh,
+    ];
 
     /// Its name for log and metric.
     #[must_use]
@@ -65,18 +82,27 @@ impl Action {
             Self::Refresh => "refresh",
             Self::Verify => "verify",
             Self::Blacklist => "blacklist",
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::SlidingObtain => "sliding_obtain",
+            Self::SlidingRefresh => "sliding_refresh",
         }
     }
 
-    /// Where the file puts it.
+    /// Where the file puts it, if anywhere.
     #[must_use]
-    pub fn path(self, paths: &TokenPaths) -> &str {
-        match self {
+    pub fn path(self, paths: &TokenPaths) -> Option<&str> {
+        let path = match self {
             Self::Obtain => &paths.obtain,
             Self::Refresh => &paths.refresh,
             Self::Verify => &paths.verify,
             Self::Blacklist => &paths.blacklist,
-        }
+            Self::Logout => &paths.logout,
+            Self::LogoutAll => &paths.logout_all,
+            Self::SlidingObtain => &paths.sliding_obtain,
+            Self::SlidingRefresh => &paths.sliding_refresh,
+        };
+        path.as_deref()
     }
 
     /// The answer to OPTIONS, in the form of Django REST framework.
@@ -91,6 +117,20 @@ impl Action {
                 "Takes a token and tells whether it is valid. It says nothing about what the token is fit for.",
             ),
             Self::Blacklist => ("Token Blacklist", "Takes a refresh token, which is refused from then on."),
+            Self::Logout => (
+                "Logout",
+                "Takes a refresh token, or the access token as bearer, and ends the session with all its tokens.",
+            ),
+            Self::LogoutAll => (
+                "Logout Everywhere",
+                "Takes a refresh token, or the access token as bearer, and ends all sessions of its user.",
+            ),
+            Self::SlidingObtain => {
+                ("Token Obtain Sliding", "Takes a user's credentials and returns a sliding token.")
+            }
+            Self::SlidingRefresh => {
+                ("Token Refresh Sliding", "Takes a sliding token and returns one that lives longer.")
+            }
         };
         let fields: Map<_, _> = self.fields().iter().map(Field::metadata).collect();
         json!({
@@ -107,12 +147,14 @@ impl Action {
             Field { name, label, read_only: false }
         }
         match self {
-            Self::Obtain => const { &[input("username", "Username"), input("password", "Password")] },
+            Self::Obtain | Self::SlidingObtain => {
+                const { &[input("username", "Username"), input("password", "Password")] }
+            }
             Self::Refresh => {
                 const { &[input("refresh", "Refresh"), Field { name: "access", label: "Access", read_only: true }] }
             }
-            Self::Verify => const { &[input("token", "Token")] },
-            Self::Blacklist => const { &[input("refresh", "Refresh")] },
+            Self::Blacklist | Self::Logout | Self::LogoutAll => const { &[input("refresh", "Refresh")] },
+            Self::Verify | Self::SlidingRefresh => const { &[input("token", "Token")] },
         }
     }
 }
@@ -142,10 +184,13 @@ mod tests {
 
     fn paths() -> TokenPaths {
         TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/verify".to_owned(),
-            blacklist: "/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/verify".to_owned()),
+            blacklist: Some("/".to_owned()),
+            logout: Some("/logout/".to_owned()),
+            logout_all: Some("/logout/all/".to_owned()),
+            ..TokenPaths::default()
         }
     }
 

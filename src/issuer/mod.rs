@@ -1,6 +1,6 @@
 //! The token endpoints: log in, refresh, verify, log out, on the wire of djangorestframework-simplejwt.
 //!
-//! A request goes through [`Issuer::answer`]: media types → method → body → one of the four `actions`. What it
+//! A request goes through [`Issuer::answer`]: media types → method → body → one of the actions. What it
 //! gets instead of tokens is a value of one enum, `refused::Refused`. Everything here runs on the control plane:
 //! it waits for a database and hashes passwords.
 
@@ -9,38 +9,65 @@ mod answer;
 mod body;
 mod endpoint;
 mod fields;
+mod fingerprint;
+mod hook;
 mod keys;
+mod logout;
 mod media_type;
 mod mint;
 mod presented;
 mod refused;
+mod rotation;
+mod session_event;
+mod site;
+mod sliding;
+mod standing;
+mod successor;
+mod throttle;
 mod token_press;
+mod upkeep;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
+use self::hook::Hook;
 use self::keys::Keys;
+use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
+use self::site::Exchange;
+use self::successor::Successors;
+use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, TokenPaths};
+use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
+use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
+use crate::providers::ProviderError;
+use crate::revocations::Revocations;
 use crate::store::{
-    self, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions, Sqlite, Users,
+    self, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions,
+    Sqlite, Users,
 };
+use crate::telemetry::Metrics;
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
+pub use session_event::SessionEvent;
+pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
+pub use upkeep::{ShuttingOut, shut_out};
 
 /// The built-in issuer: one for the process, behind an `Arc`.
 pub struct Issuer {
@@ -48,13 +75,40 @@ pub struct Issuer {
     paths: TokenPaths,
     rotate: bool,
     blacklist_after_rotation: bool,
+    rules: SessionRules,
+    /// `iss` of its tokens.
+    name: Option<String>,
+    update_last_login: bool,
+    form: TokenForm,
+    leeway: Duration,
+    /// So long after their `exp` its tokens may still be taken.
+    longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
+    hook: Option<Hook>,
     policy: Policy,
+    sliding_policy: Policy,
     users: Box<dyn Users>,
     own_users: Arc<dyn OwnUsers>,
     passwords: Arc<Passwords>,
+    throttle: Throttle,
     sessions: Arc<dyn Sessions>,
+    /// Providers whose refresh tokens are exchanged.
+    exchanges: Vec<Exchange>,
+    /// The tables of the site whose users these are.
+    site: Option<DjangoBlacklist>,
+    successors: OnceCell<Successors>,
+    revocations: Arc<Revocations>,
+    metrics: Arc<Metrics>,
+}
+
+/// What the issuer shares with the rest of the process.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where the end of a session is made known.
+    pub revocations: Arc<Revocations>,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Issuer {
@@ -76,9 +130,18 @@ pub enum OpenError {
     /// `issuer.signing_key`.
     #[error("`issuer.signing_key` can't be used")]
     SigningKey(#[from] SigningError),
+    /// `issuer.verifying_key`.
+    #[error("`issuer.verifying_key` is not the public half of `issuer.signing_key`")]
+    OtherVerifyingKey,
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
+    /// Whom to trust with `issuer.hook`.
+    #[error("issuer.hook.fetch.ca: {0}")]
+    Hook(#[from] ClientTlsError),
+    /// The keys of a provider whose refresh tokens are exchanged.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// No memory or no randomness.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -96,21 +159,30 @@ impl Issuer {
         make_missing: bool,
         cores: usize,
         now: UnixTime,
+        shared: Shared,
     ) -> Result<Self, OpenError> {
         // Without users of its own in it, an empty database is no sign of a wrong path.
         let users_live_here = matches!(config.users, config::Users::Own);
         let missing = if make_missing || !users_live_here { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
-        let store = Arc::new(Sqlite::open(&config.store, missing).await?);
+        let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
         let passwords = Arc::new(Passwords::new(Handle::current(), cores));
         Ok(Self {
             compatibility: config.compatibility,
             paths: config.paths.clone(),
             rotate: config.rotate_refresh_tokens,
             blacklist_after_rotation: config.blacklist_after_rotation,
+            rules: config.sessions.clone(),
+            name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
-            policy: presented::policy(config),
+            hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
+            policy: presented::policy(config, "refresh"),
+            sliding_policy: presented::policy(config, "sliding"),
+            update_last_login: config.update_last_login,
+            form: config.form.clone(),
+            leeway: config.leeway,
+            longest_leeway: config.longest_leeway,
             users: store::open_users(
                 &config.users,
                 Arc::clone(&store) as _,
@@ -120,7 +192,13 @@ impl Issuer {
             .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
+            throttle: Throttle::new(&config.throttle),
             sessions: store,
+            exchanges: Exchange::open(&config.exchange)?,
+            site: open_site(&config.users).await?,
+            successors: OnceCell::new(),
+            revocations: shared.revocations,
+            metrics: shared.metrics,
         })
     }
 
@@ -130,14 +208,20 @@ impl Issuer {
         Endpoint::find(&self.paths, self.compatibility, path)
     }
 
-    /// Answers a request to an endpoint. The caller has limited the body and reads the clock. Takes a few seconds
-    /// at most, whatever state the database is in.
-    pub async fn answer(&self, endpoint: Endpoint, request: Request<Bytes>, now: UnixTime) -> Answer {
+    /// Answers a request to an endpoint. The caller has limited the body, knows the `client` behind trusted proxies
+    /// and reads the clock. Takes a few seconds at most, whatever state the database is in.
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: Request<Bytes>,
+        client: IpAddr,
+        now: UnixTime,
+    ) -> Answer {
         if endpoint.redirect {
             return Answer::redirect(self.with_slash(endpoint.action, &request));
         }
         let is_head = request.method() == Method::HEAD;
-        let answer = match self.grant(endpoint.action, &request, now).await {
+        let answer = match self.grant(endpoint.action, &request, client, now).await {
             Ok(granted) => {
                 let holds_tokens = matches!(granted.outcome, Outcome::Issued | Outcome::Refreshed);
                 // SimpleJWT says nothing about caches; a POST is hardly ever kept, but these are tokens.
@@ -153,6 +237,7 @@ impl Issuer {
         &self,
         action: Action,
         request: &Request<Bytes>,
+        client: IpAddr,
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         negotiate(request.headers())?;
@@ -165,15 +250,19 @@ impl Issuer {
         }
         let body = Body::read(request.headers(), request.body())?;
         match action {
-            Action::Obtain => self.obtain(&body, now).await,
+            Action::Obtain => self.obtain(&body, client, now).await,
             Action::Refresh => self.refresh(&body, now).await,
             Action::Verify => self.verify(&body, now).await,
             Action::Blacklist => self.blacklist(&body, now).await,
+            Action::Logout => self.logout(request.headers(), &body, Extent::Session, now).await,
+            Action::LogoutAll => self.logout(request.headers(), &body, Extent::User, now).await,
+            Action::SlidingObtain => self.sliding_obtain(&body, client, now).await,
+            Action::SlidingRefresh => self.sliding_refresh(&body, now).await,
         }
     }
 
     fn with_slash(&self, action: Action, request: &Request<Bytes>) -> HeaderValue {
-        let path = action.path(&self.paths);
+        let path = action.path(&self.paths).unwrap_or("/");
         let query = request.uri().query().map(|query| format!("{path}?{query}"));
         query
             .and_then(|location| HeaderValue::try_from(location).ok())
@@ -193,6 +282,23 @@ impl Issuer {
         Arc::clone(&self.keys.set)
     }
 
+    /// Which tokens are void before their time.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The database of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+
+    /// What the revocations of a session that ends now say.
+    fn ending(&self, now: UnixTime) -> Ending<'_> {
+        Ending { issuer: self.name.as_deref(), leeway: self.longest_leeway, now }
+    }
+
     /// The gateway's own users.
     #[must_use]
     pub fn own_users(&self) -> &dyn OwnUsers {
@@ -203,6 +309,15 @@ impl Issuer {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+}
+
+/// The blacklist of the site in whose tables users are looked up.
+async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, store::OpenError> {
+    let config::Users::Django(django) = users else { return Ok(None) };
+    match &django.token_blacklist {
+        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -8,28 +8,33 @@ use serde_json::{Map, Value};
 use super::Issuer;
 use super::refused::{Refused, TokenFault};
 use crate::base::{AlgorithmSet, ProviderName, UnixTime};
-use crate::config::{self, Audiences, IssuerRule, KeySource, Provider, TokenRules};
+use crate::config::{self, Audiences, IssuerRule, KeySource, OwnTokenRules, Provider, TokenRules};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
-use crate::store::{OldToken, RefreshRecord, RefreshState};
+use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord};
 
 /// A genuine token that is within its time and meant for us.
 pub(super) struct Presented {
     claims: Claims,
     /// What is wrong with it beyond that.
     remaining: Option<PolicyError>,
+    revoked: bool,
 }
 
-/// A refresh token that is good and not blacklisted.
+/// A refresh token that is good, but perhaps blacklisted.
 pub(super) struct RefreshPresented {
+    /// It was exchanged or ended.
+    pub(super) blacklisted: bool,
     jti: String,
     expires_at: UnixTime,
+    user: UserClaim,
     claims: Claims,
     /// What the store knows of it.
     pub(super) record: Option<RefreshRecord>,
 }
 
-/// The rules for refresh tokens. Tokens of other types are judged by them too: their type is the last rule.
-pub(super) fn policy(config: &config::Issuer) -> Policy {
+/// The rules for refresh tokens, or for sliding ones. Tokens of other types are judged by them too: their type is the
+/// last rule.
+pub(super) fn policy(config: &config::Issuer, token_type: &str) -> Policy {
     Policy::new(&Provider {
         name: ProviderName::new("issuer"),
         issuer: config.issuer.clone().map_or(IssuerRule::Any, IssuerRule::Exactly),
@@ -41,22 +46,35 @@ pub(super) fn policy(config: &config::Issuer) -> Policy {
         },
         leeway: config.leeway,
         required_claims: Vec::new(),
-        token_type: Some("refresh".to_owned()),
-        rules: TokenRules::default(),
+        token_type: None,
+        rules: TokenRules {
+            own: Some(OwnTokenRules {
+                token_type_claim: config.form.token_type_claim.clone(),
+                token_types: vec![token_type.to_owned()],
+                // Looked for when the blacklist was: see `complete`.
+                id_claim: None,
+            }),
+            ..TokenRules::default()
+        },
     })
 }
 
 impl Issuer {
     /// Structure, signature and registered claims.
     pub(super) fn read(&self, text: &str, now: UnixTime) -> Result<Presented, TokenFault> {
+        self.read_by(&self.policy, text, now)
+    }
+
+    fn read_by(&self, policy: &Policy, text: &str, now: UnixTime) -> Result<Presented, TokenFault> {
         let token = parse(text.as_bytes(), &Limits::default()).map_err(|_| TokenFault::Invalid)?;
         verify(&token, &self.keys.set, self.keys.algorithms).map_err(|_| TokenFault::Invalid)?;
-        let remaining = match self.policy.check(token.typ(), token.claims(), now) {
+        let remaining = match policy.check(token.typ(), token.claims(), now) {
             Ok(()) => None,
             Err(PolicyError::Expired { .. }) => return Err(TokenFault::Expired),
             Err(
                 PolicyError::NotYetValid { .. }
                 | PolicyError::IssuedInTheFuture { .. }
+                | PolicyError::ProviderEnded { .. }
                 | PolicyError::WrongIssuer
                 | PolicyError::WrongAudience
                 | PolicyError::WrongTyp
@@ -65,6 +83,7 @@ impl Issuer {
                 | PolicyError::LifetimeTooLong { .. }
                 | PolicyError::WrongAuthorizedParty
                 | PolicyError::WrongClaimValue { .. }
+                | PolicyError::MissingId
                 | PolicyError::MissingClaim { .. },
             ) => return Err(TokenFault::Invalid),
             Err(
@@ -73,50 +92,125 @@ impl Issuer {
                 | PolicyError::WrongTokenType),
             ) => Some(rest),
         };
-        Ok(Presented { claims: token.into_claims(), remaining })
+        let names = self.revocations.names(token.claims(), token.signing_input());
+        let revoked = self.revocations.is_revoked(&names, now);
+        Ok(Presented { claims: token.into_claims(), remaining, revoked })
     }
 
-    /// A refresh token, for `refresh` and `blacklist`. Whether its session lives is the caller's to ask.
+    /// A sliding token, as [`Self::read_refresh`].
+    pub(super) async fn read_sliding(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
+        let token = self.read_by(&self.sliding_policy, text, now)?;
+        let token = self.look_up(token).await?;
+        if token.blacklisted { Err(TokenFault::Blacklisted.into()) } else { Ok(token) }
+    }
+
+    /// A refresh token that is not blacklisted. Whether its session lives is the caller's to ask.
     pub(super) async fn read_refresh(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
+        let token = self.look_at_refresh(text, now).await?;
+        if token.blacklisted { Err(TokenFault::Blacklisted.into()) } else { Ok(token) }
+    }
+
+    /// A refresh token. Whether it is blacklisted, and whether its session lives, is the caller's to ask.
+    pub(super) async fn look_at_refresh(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<RefreshPresented, Refused> {
         let token = self.read(text, now)?;
-        let state = match token.claims.id() {
+        self.look_up(token).await
+    }
+
+    async fn look_up(&self, token: Presented) -> Result<RefreshPresented, Refused> {
+        let state = match self.name_of(&token.claims) {
             Some(jti) => self.sessions.refresh_state(jti).await?,
             None => RefreshState { blacklisted: false, record: None },
         };
-        if state.blacklisted {
+        // One that was exchanged may come again, and its faults are then told in this order too.
+        let blacklisted = state.blacklisted
+            || match self.name_of(&token.claims) {
+                Some(jti) => self.is_blacklisted_by_site(jti).await?,
+                None => false,
+            };
+        let is_whole = self.complete(&token).is_ok() && token.remaining.is_none();
+        if token.revoked || (blacklisted && !is_whole) {
             return Err(TokenFault::Blacklisted.into());
         }
-        let (jti, expires_at) = token.complete()?;
+        let (jti, expires_at) = self.complete(&token)?;
         match token.remaining {
             Some(PolicyError::MissingTokenType) => Err(TokenFault::NoType.into()),
             Some(_) => Err(TokenFault::WrongType.into()),
             None => {
                 let jti = jti.to_owned();
-                Ok(RefreshPresented { jti, expires_at, claims: token.claims, record: state.record })
+                Ok(RefreshPresented {
+                    blacklisted,
+                    jti,
+                    expires_at,
+                    user: self.user_of(&token.claims),
+                    claims: token.claims,
+                    record: state.record,
+                })
             }
         }
+    }
+
+    /// A token's name and `exp`, which every token must have.
+    pub(super) fn complete<'t>(&self, token: &'t Presented) -> Result<(&'t str, UnixTime), TokenFault> {
+        let expires_at = token.claims.expires_at().ok_or(TokenFault::NoExpiry)?;
+        Ok((self.name_of(&token.claims).ok_or(TokenFault::NoId)?, expires_at))
+    }
+
+    pub(super) fn name_of<'t>(&self, claims: &'t Claims) -> Option<&'t str> {
+        claims.members().get(&self.form.jti_claim).and_then(Value::as_str)
+    }
+
+    pub(super) fn user_of(&self, claims: &Claims) -> UserClaim {
+        UserClaim::of(claims.members().get(&self.form.user_id_claim))
+    }
+
+    /// What a token says about its user.
+    pub(super) fn user(&self, token: &Presented) -> UserClaim {
+        self.user_of(&token.claims)
     }
 }
 
 impl Presented {
-    /// `jti` and `exp`, which every token must have.
-    pub(super) fn complete(&self) -> Result<(&str, UnixTime), TokenFault> {
-        let expires_at = self.claims.expires_at().ok_or(TokenFault::NoExpiry)?;
-        Ok((self.claims.id().ok_or(TokenFault::NoId)?, expires_at))
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
-    pub(super) fn user(&self) -> UserClaim {
-        UserClaim::of(&self.claims)
+    /// It, its session or its user was revoked.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked
     }
 }
 
 impl RefreshPresented {
+    /// One that another issuer handed out.
+    pub(super) fn foreign(
+        jti: String,
+        expires_at: UnixTime,
+        user: UserClaim,
+        claims: Claims,
+        blacklisted: bool,
+    ) -> Self {
+        Self { blacklisted, jti, expires_at, user, claims, record: None }
+    }
+
+    pub(super) fn jti(&self) -> &str {
+        &self.jti
+    }
+
+    /// The session that the store knows of it.
+    pub(super) fn session(&self) -> Option<&SessionRecord> {
+        self.record.as_ref()?.session.as_ref()
+    }
+
     pub(super) fn old(&self) -> OldToken<'_> {
         OldToken { jti: &self.jti, expires_at: self.expires_at }
     }
 
     pub(super) fn user(&self) -> UserClaim {
-        UserClaim::of(&self.claims)
+        self.user.clone()
     }
 
     /// Its claims, in their order.
@@ -126,7 +220,7 @@ impl RefreshPresented {
 }
 
 /// What a token says about its user.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum UserClaim {
     /// Nothing, or what Python takes for nothing. SimpleJWT then asks for no user.
     Unsaid,
@@ -137,8 +231,8 @@ pub(super) enum UserClaim {
 }
 
 impl UserClaim {
-    fn of(claims: &Claims) -> Self {
-        match claims.members().get("user_id") {
+    fn of(claim: Option<&Value>) -> Self {
+        match claim {
             None | Some(Value::Null | Value::Bool(false)) => Self::Unsaid,
             Some(Value::String(id)) if id.is_empty() => Self::Unsaid,
             Some(Value::Array(list)) if list.is_empty() => Self::Unsaid,
@@ -167,10 +261,8 @@ mod tests {
 
     #[test]
     fn tells_no_user_from_an_impossible_one() {
-        let user = |value: Value| {
-            let Value::Object(members) = json!({"user_id": value}) else { unreachable!() };
-            UserClaim::of(&Claims::from_members(members).unwrap())
-        };
+        let user = |value: Value| UserClaim::of(Some(&value));
+        assert_eq!(UserClaim::of(None), UserClaim::Unsaid);
         for nothing in [json!(null), json!(""), json!(0), json!(0.0), json!(false), json!([]), json!({})] {
             assert_eq!(user(nothing.clone()), UserClaim::Unsaid, "{nothing}");
         }

@@ -1,11 +1,14 @@
 //! Why a request to a token endpoint gets no token: one enum, one `match` per property.
 
 use std::error::Error;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::hook::HookError;
+use super::throttle::Limit;
 use crate::jwt::SigningError;
 use crate::store::{LogInError, PasswordError, StoreError};
 
@@ -31,16 +34,31 @@ pub(super) enum Refused {
     Fields(Vec<(&'static str, Vec<String>)>),
     /// No such user, wrong password, or a user that is not let in: never say which.
     Credentials,
+    /// Too many logins failed.
+    Throttled {
+        /// Which allowance is spent.
+        limit: Limit,
+        /// How long until the next login may be tried.
+        wait: Duration,
+    },
     /// The token is good, but its user is gone or not let in.
     Account,
     /// The token is not good.
     Token(TokenFault),
+    /// A sliding token is good, but does not say until when it may be renewed; the claim that would.
+    NoSlidingEnd(String),
+    /// A sliding token is good, but may be renewed no more; the claim that says so.
+    SlidingEnded(String),
     /// The token that was to be verified is blacklisted: SimpleJWT calls that a bad request.
     BlacklistedAtVerify,
+    /// Somebody else did the same at the same time: the caller looks again.
+    Conflict,
     /// Too many passwords wait to be hashed.
     Busy(PasswordError),
     /// The database does not answer.
     Store(StoreError),
+    /// The site's service does not say what the token should.
+    Hook(HookError),
     /// Something failed that never should.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -83,9 +101,14 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_)
             | Self::BlacklistedAtVerify => StatusCode::BAD_REQUEST,
-            Self::Credentials | Self::Account | Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Credentials
+            | Self::Account
+            | Self::Token(_)
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -109,22 +132,38 @@ impl Refused {
                 Value::Object(fields.collect::<Map<_, _>>())
             }
             Self::Credentials => detail("No active account found with the given credentials".to_owned()),
+            Self::Throttled { wait, .. } => {
+                let seconds = whole_seconds(*wait);
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                detail(format!("Request was throttled. Expected available in {seconds} {unit}."))
+            }
             Self::Account => detail("No active account found for the given token.".to_owned()),
             Self::Token(fault) => with_code(fault.message(), "token_not_valid"),
+            Self::NoSlidingEnd(claim) => {
+                with_code(&format!("Token has no '{claim}' claim"), "token_not_valid")
+            }
+            Self::SlidingEnded(claim) => {
+                with_code(&format!("Token '{claim}' claim has expired"), "token_not_valid")
+            }
             Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
             Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
             Self::Store(_) => with_code(
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
             ),
-            Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
+            Self::Hook(_) => with_code(
+                "What the token should say can't be asked for at present. Try again in a moment.",
+                "claims_unavailable",
+            ),
+            Self::Conflict | Self::Internal(_) => with_code("Something went wrong here.", "internal_error"),
         }
     }
 
     /// `Retry-After`, in seconds.
-    pub(super) const fn retry_after(&self) -> Option<u32> {
+    pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Busy(_) | Self::Store(_) => Some(RETRY_AFTER),
+            Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -135,6 +174,9 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Internal(_) => None,
         }
@@ -150,20 +192,22 @@ impl Refused {
             | Self::NoData
             | Self::Fields(_) => Outcome::InvalidRequest,
             Self::Credentials => Outcome::RefusedCredentials,
+            Self::Throttled { .. } => Outcome::Throttled,
             Self::Account => Outcome::RefusedAccount,
-            Self::Token(_) | Self::BlacklistedAtVerify => Outcome::RefusedToken,
+            Self::Token(_) | Self::NoSlidingEnd(_) | Self::SlidingEnded(_) | Self::BlacklistedAtVerify => {
+                Outcome::RefusedToken
+            }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
-            Self::Internal(_) => Outcome::InternalError,
+            Self::Hook(_) => Outcome::ClaimsUnavailable,
+            Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
 
-    /// What the operator must know of and the client must not: a failure of our own side.
-    pub(super) fn into_cause(self) -> Option<Box<dyn Error + Send + Sync>> {
+    /// More on the outcome for the access log, free of secrets.
+    pub(super) const fn log_detail(&self) -> Option<&'static str> {
         match self {
-            Self::Busy(error) => Some(error.into()),
-            Self::Store(error) => Some(error.into()),
-            Self::Internal(error) => Some(error),
+            Self::Throttled { limit, .. } => Some(limit.as_str()),
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -174,9 +218,47 @@ impl Refused {
             | Self::Credentials
             | Self::Account
             | Self::Token(_)
+            | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
+            | Self::BlacklistedAtVerify
+            | Self::Busy(_)
+            | Self::Store(_)
+            | Self::Hook(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// What the operator must know of and the client must not: a failure of our own side.
+    pub(super) fn into_cause(self) -> Option<Box<dyn Error + Send + Sync>> {
+        match self {
+            Self::Busy(error) => Some(error.into()),
+            Self::Store(error) => Some(error.into()),
+            Self::Hook(error) => Some(error.into()),
+            Self::Internal(error) => Some(error),
+            Self::NotAcceptable
+            | Self::Method(_)
+            | Self::UnsupportedMediaType(_)
+            | Self::Malformed(_)
+            | Self::NotAnObject(_)
+            | Self::NoData
+            | Self::Fields(_)
+            | Self::Credentials
+            | Self::Throttled { .. }
+            | Self::Account
+            | Self::Token(_)
+            | Self::Conflict
+            | Self::NoSlidingEnd(_)
+            | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify => None,
         }
     }
+}
+
+/// Rounded up: who waits so long does not come too early.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
 }
 
 impl From<TokenFault> for Refused {

@@ -1,3 +1,6 @@
+mod sessions;
+
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::*;
 use crate::base::{Algorithm, AlgorithmSet, Secret};
-use crate::config::ClaimSource;
+use crate::config::{ClaimSource, TokenForm};
 use crate::jwt::{HeaderForm, Limits, parse, verify};
 use crate::store::NewUser;
 
@@ -41,27 +44,42 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         store: folder.path().join("data/tollgate.db"),
         users: config::Users::Own,
         paths: TokenPaths {
-            obtain: "/api/token/".to_owned(),
-            refresh: "/api/token/refresh/".to_owned(),
-            verify: "/api/token/verify/".to_owned(),
-            blacklist: "/api/token/blacklist/".to_owned(),
+            obtain: Some("/api/token/".to_owned()),
+            refresh: Some("/api/token/refresh/".to_owned()),
+            verify: Some("/api/token/verify/".to_owned()),
+            blacklist: Some("/api/token/blacklist/".to_owned()),
+            logout: Some("/api/token/logout/".to_owned()),
+            logout_all: Some("/api/token/logout/all/".to_owned()),
+            ..TokenPaths::default()
         },
         access_token_lifetime: Duration::from_secs(300),
         refresh_token_lifetime: Duration::from_secs(86_400),
         rotate_refresh_tokens: true,
         blacklist_after_rotation: true,
+        sessions: SessionRules::TOLLGATE,
         algorithm: Algorithm::ES256,
         signing_key: None,
+        verifying_key: None,
+        hook: None,
+        update_last_login: true,
+        form: TokenForm::usual(),
         key_ring: folder.path().join("keys"),
         claims: vec![
             ("username".to_owned(), ClaimSource::Username),
             ("scope".to_owned(), ClaimSource::Roles),
             ("token_type".to_owned(), ClaimSource::Constant("admin".to_owned())),
         ],
+        throttle: config::Throttle::default(),
+        exchange: Vec::new(),
         issuer: Some("https://gate.example.test".to_owned()),
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
+        longest_leeway: Duration::ZERO,
     }
+}
+
+fn shared() -> Shared {
+    Shared { revocations: Revocations::new(true), metrics: Arc::new(Metrics::new()) }
 }
 
 impl Site {
@@ -70,14 +88,18 @@ impl Site {
     }
 
     async fn simplejwt() -> Self {
-        Self::with(|config| config.compatibility = Compatibility::SimpleJwt).await
+        Self::with(|config| {
+            config.compatibility = Compatibility::SimpleJwt;
+            config.sessions = SessionRules::SIMPLEJWT;
+        })
+        .await
     }
 
     async fn with(change: impl FnOnce(&mut config::Issuer)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&folder);
         change(&mut config);
-        let issuer = Issuer::open(&config, true, 2, NOW).await.expect("an issuer");
+        let issuer = Issuer::open(&config, true, 2, NOW, shared()).await.expect("an issuer");
         let password = issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
         let ada =
             NewUser { username: "ada".to_owned(), email: String::new(), password, roles: "staff".to_owned() };
@@ -96,7 +118,7 @@ impl Site {
 
     async fn send_at(&self, path: &str, request: Request<Bytes>, now: UnixTime) -> Read {
         let endpoint = self.issuer.endpoint(path).expect("an endpoint");
-        let answer = self.issuer.answer(endpoint, request, now).await;
+        let answer = self.issuer.answer(endpoint, request, Ipv4Addr::LOCALHOST.into(), now).await;
         let (head, body) = answer.response.into_parts();
         Read {
             status: head.status,
@@ -193,7 +215,7 @@ async fn an_answer_may_be_awaited_on_any_thread() {
     fn is_send<T: Send>(_: &T) {}
     let site = Site::start().await;
     let endpoint = site.issuer.endpoint("/api/token/").expect("an endpoint");
-    is_send(&site.issuer.answer(endpoint, Request::default(), NOW));
+    is_send(&site.issuer.answer(endpoint, Request::default(), Ipv4Addr::LOCALHOST.into(), NOW));
 }
 
 #[tokio::test]
@@ -238,8 +260,8 @@ async fn in_simplejwts_manner_it_repeats_what_the_token_says() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_refused_and_its_successor_is_good() {
-    let site = Site::start().await;
+async fn in_simplejwts_manner_a_rotated_token_is_refused_and_its_successor_is_good() {
+    let site = Site::simplejwt().await;
     let (_, first) = site.login().await;
     let second = text(&site.refresh(&first).await.body, "refresh");
     let reuse = site.refresh(&first).await;
@@ -251,7 +273,8 @@ async fn a_rotated_token_is_refused_and_its_successor_is_good() {
 
 #[tokio::test]
 async fn of_many_refreshes_with_one_token_exactly_one_wins() {
-    for site in [Site::start().await, Site::simplejwt().await] {
+    let refusing = |config: &mut config::Issuer| config.sessions = SessionRules::SIMPLEJWT;
+    for site in [Site::with(refusing).await, Site::simplejwt().await] {
         let (_, refresh) = site.login().await;
         let answers = join_all((0..32).map(|_| site.refresh(&refresh))).await;
         let winners: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
@@ -505,7 +528,10 @@ async fn a_refusal_never_repeats_a_secret() {
     ] {
         let request = Request::post("/api/token/").header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        let Err(refused) = site.issuer.grant(Action::Obtain, &request, NOW).await else { panic!("{body}") };
+        let Err(refused) = site.issuer.grant(Action::Obtain, &request, Ipv4Addr::LOCALHOST.into(), NOW).await
+        else {
+            panic!("{body}")
+        };
         assert!(!format!("{refused:?} {}", refused.body()).contains("s3cret"), "{refused:?}");
     }
 }
@@ -533,7 +559,8 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
     let (access, refresh) = site.login().await;
     let config = config(&site.folder);
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, UnixTime(NOW.0 + 1)).unwrap();
-    let site = Site { issuer: Issuer::open(&config, false, 1, NOW).await.unwrap(), folder: site.folder };
+    let site =
+        Site { issuer: Issuer::open(&config, false, 1, NOW, shared()).await.unwrap(), folder: site.folder };
     assert_eq!(site.verify(&access).await.status, 200);
     let renewed = text(&site.refresh(&refresh).await.body, "access");
     assert_ne!(segment(&renewed, 0)["kid"], segment(&access, 0)["kid"]);
@@ -543,12 +570,14 @@ async fn tokens_of_an_older_key_stay_good_while_its_file_is_there() {
 async fn outside_development_what_is_missing_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder);
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no key") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else { panic!("there is no key") };
     assert!(error.to_string().contains("`tollgate key generate`"), "{error}");
     store::KeyRing::generate(&config.key_ring, Algorithm::ES256, NOW).unwrap();
-    let Err(error) = Issuer::open(&config, false, 1, NOW).await else { panic!("there is no database") };
+    let Err(error) = Issuer::open(&config, false, 1, NOW, shared()).await else {
+        panic!("there is no database")
+    };
     assert!(error.to_string().contains("`tollgate user add`"), "{error}");
-    Issuer::open(&config, true, 1, NOW).await.expect("both are there now");
+    Issuer::open(&config, true, 1, NOW, shared()).await.expect("both are there now");
 }
 
 #[test]
@@ -567,4 +596,86 @@ fn no_body_is_a_server_error() {
         let answer = runtime.block_on(site.send_at("/api/token/verify/", request, NOW));
         prop_assert!(answer.status.is_client_error(), "{}", answer.status);
     });
+}
+
+#[tokio::test]
+async fn claims_have_the_names_that_the_site_gave_them() {
+    for compatibility in [Compatibility::Tollgate, Compatibility::SimpleJwt] {
+        let site = Site::with(|config| {
+            config.compatibility = compatibility;
+            config.form.user_id_claim = "who".to_owned();
+            config.form.token_type_claim = "kind".to_owned();
+            config.form.jti_claim = "id".to_owned();
+            config.sessions.reuse_grace = Duration::ZERO;
+            config.sessions.on_reuse = config::OnReuse::Refuse;
+        })
+        .await;
+        let (access, refresh) = site.login().await;
+        for (token, kind) in [(&access, "access"), (&refresh, "refresh")] {
+            let claims = segment(token, 1);
+            assert_eq!((&claims["who"], &claims["kind"]), (&json!("1"), &json!(kind)));
+            assert!(claims["id"].is_string() && claims["jti"].is_null() && claims["user_id"].is_null());
+        }
+        assert_eq!(site.refresh(&access).await.body, refused("Token has wrong type"));
+        let answer = site.refresh(&refresh).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let next = text(&answer.body, "refresh");
+        assert_ne!(segment(&next, 1)["id"], segment(&refresh, 1)["id"]);
+        assert_eq!(site.refresh(&refresh).await.body, refused("Token is blacklisted"));
+        assert_eq!(site.blacklist(&next).await.status, 200);
+        assert_eq!(site.refresh(&next).await.body, refused("Token is blacklisted"));
+    }
+}
+
+#[tokio::test]
+async fn a_verifying_key_of_another_pair_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let private = || crate::jwt::SigningKey::generate(Algorithm::ES256).unwrap();
+    let (ours, other) = (private(), private());
+    let mut config = config(&folder);
+    config.signing_key = ours.to_pem();
+    // A private key is no public one either.
+    config.verifying_key = other.to_pem();
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
+    assert!(matches!(error, OpenError::VerificationKey(KeyError::PrivateKey)), "{error}");
+    config.verifying_key = Some(Secret::new(OTHER_PUBLIC_KEY));
+    let error = Issuer::open(&config, true, 1, NOW, shared()).await.expect_err("another key");
+    assert!(matches!(error, OpenError::OtherVerifyingKey), "{error}");
+}
+
+/// RFC 7517's example key, appendix A.1, in PEM.
+const OTHER_PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMKBCTNIcKUSDii11ySs3526iDZ8A
+iTo7Tu6KPAqv7D7gS2XpJFbZiItSs3m9+9Ue6GnvHw/GW2ZZaVtszggXIw==
+-----END PUBLIC KEY-----
+";
+
+#[tokio::test]
+async fn sliding_tokens_are_renewed_until_their_end_and_not_once_they_are_blacklisted() {
+    let site = Site::with(|config| {
+        config.compatibility = Compatibility::SimpleJwt;
+        config.paths.sliding_obtain = Some("/api/sliding/".to_owned());
+        config.paths.sliding_refresh = Some("/api/sliding/refresh/".to_owned());
+        config.form.sliding.refresh_lifetime = Duration::from_secs(400);
+    })
+    .await;
+    let login = json!({"username": "ada", "password": PASSWORD});
+    let token = text(&site.post_at("/api/sliding/", login, NOW).await.body, "token");
+    let renew = async |token: &str, seconds: i64| {
+        let now = UnixTime(NOW.0 + seconds);
+        site.post_at("/api/sliding/refresh/", json!({"token": token}), now).await
+    };
+    let answer = renew(&token, 200).await;
+    let second = text(&answer.body, "token");
+    let (old, new) = (segment(&token, 1), segment(&second, 1));
+    assert_eq!((&old["jti"], &old["refresh_exp"]), (&new["jti"], &new["refresh_exp"]));
+    assert_eq!(new["exp"], NOW.0 + 500);
+    assert_eq!(renew(&token, 300).await.body, refused("Token is expired"));
+    assert_eq!(renew(&second, 399).await.status, 200);
+    assert_eq!(renew(&second, 400).await.body, refused("Token 'refresh_exp' claim has expired"));
+    for odd in [json!("soon"), json!(null), json!([])] {
+        let mut claims = new.clone();
+        claims["refresh_exp"] = odd;
+        assert_eq!(renew(&site.forge(claims), 200).await.body, refused("Token is invalid"));
+    }
 }

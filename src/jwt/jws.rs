@@ -139,22 +139,22 @@ struct Header {
 
 impl Header {
     fn read(text: &[u8], nesting: usize) -> Result<Self, ParseError> {
-        let mut members = json::object(text, nesting)?;
-        if members.contains_key("enc") {
+        let ([alg, kid, typ], rest) = json::object_apart(text, nesting, ["alg", "kid", "typ"])?;
+        if rest.contains_key("enc") {
             return Err(ParseError::Encrypted);
         }
         // An empty list is as malformed as an unknown name is unknown (RFC 7515, section 4.1.11).
-        if members.contains_key("crit") || members.get("b64").is_some_and(|b64| *b64 != Value::Bool(true)) {
+        if rest.contains_key("crit") || rest.get("b64").is_some_and(|b64| *b64 != Value::Bool(true)) {
             return Err(ParseError::CriticalHeader);
         }
-        let mut text = |member: &'static str| match members.get_mut(member).map(Value::take) {
+        let text = |member: &'static str, value| match value {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(ParseError::MalformedHeader { member }),
         };
-        let alg = text("alg")?.ok_or(ParseError::MissingAlgorithm)?;
+        let alg = text("alg", alg)?.ok_or(ParseError::MissingAlgorithm)?;
         let algorithm =
             alg.parse().map_err(|_| ParseError::UnknownAlgorithm { alg: ShortText::new(alg.as_bytes()) })?;
-        Ok(Self { algorithm, kid: text("kid")?, typ: text("typ")? })
+        Ok(Self { algorithm, kid: text("kid", kid)?, typ: text("typ", typ)? })
     }
 }

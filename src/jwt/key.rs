@@ -138,6 +138,12 @@ impl Key {
         Ok(Self::new(kid.map(Into::into), Material::secret(secret, algorithms)?))
     }
 
+    /// Without its name: it is tried for every token, whatever `kid` that names.
+    #[must_use]
+    pub fn nameless(self) -> Self {
+        Self { kid: None, ..self }
+    }
+
     fn new(kid: Option<Box<str>>, material: Material) -> Self {
         Self {
             kid,
@@ -186,8 +192,21 @@ impl Key {
     /// [`verify`](super::verify()) is the way for tokens; this one knows nothing of what was allowed.
     #[must_use]
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        #[cfg(test)]
+        SIGNATURE_CHECKS.with(|checks| checks.set(checks.get() + 1));
         self.material.verifies(algorithm, message, signature)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static SIGNATURE_CHECKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many signatures this thread has checked.
+#[cfg(test)]
+pub(crate) fn signature_checks() -> usize {
+    SIGNATURE_CHECKS.with(std::cell::Cell::get)
 }
 
 impl fmt::Debug for Key {

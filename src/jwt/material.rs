@@ -1,5 +1,7 @@
 //! What verifies a signature: aws-lc-rs' keys, parsed once and kept.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
@@ -21,7 +23,42 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// A prepared key for each algorithm that it serves; these are of one family.
 pub(super) enum Material {
     Secret(Vec<(Algorithm, hmac::Key)>),
-    Public(Vec<(Algorithm, ParsedPublicKey)>),
+    Public(PublicKey),
+}
+
+/// A public key. It is prepared for the first of its algorithms at once, and for each of the others when the first
+/// signature by it comes: an RSA key serves six, and mostly signs by one.
+pub(super) struct PublicKey {
+    first: (Algorithm, ParsedPublicKey),
+    others: Vec<(Algorithm, OnceLock<Option<Box<ParsedPublicKey>>>)>,
+}
+
+impl PublicKey {
+    fn new(bytes: &[u8], algorithms: impl Iterator<Item = Algorithm>) -> Result<Self, KeyError> {
+        let mut algorithms = algorithms;
+        let first = algorithms.next().ok_or(KeyError::NoAlgorithm)?;
+        // What is a key for one algorithm of its family is one for all of them.
+        let key = prepare(first, bytes).ok_or(KeyError::Rejected)?;
+        Ok(Self { first: (first, key), others: algorithms.map(|other| (other, OnceLock::new())).collect() })
+    }
+
+    fn algorithms(&self) -> AlgorithmSet {
+        let others = self.others.iter().map(|(algorithm, _)| *algorithm);
+        std::iter::once(self.first.0).chain(others).collect()
+    }
+
+    fn prepared(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        let (first, key) = &self.first;
+        if *first == algorithm {
+            return Some(key);
+        }
+        let other = prepared(&self.others, algorithm)?;
+        other.get_or_init(|| prepare(algorithm, key.as_ref()).map(Box::new)).as_deref()
+    }
+}
+
+fn prepare(algorithm: Algorithm, bytes: &[u8]) -> Option<ParsedPublicKey> {
+    ParsedPublicKey::new(verification_algorithm(algorithm)?, bytes).ok()
 }
 
 impl Material {
@@ -91,21 +128,15 @@ impl Material {
     }
 
     fn public(family: KeyFamily, bytes: &[u8], allowed: AlgorithmSet) -> Result<Self, KeyError> {
-        let mut keys = Vec::new();
-        for algorithm in allowed.iter().filter(|algorithm| algorithm.family() == family) {
-            let Some(verification) = verification_algorithm(algorithm) else { continue };
-            keys.push((
-                algorithm,
-                ParsedPublicKey::new(verification, bytes).map_err(|_| KeyError::Rejected)?,
-            ));
-        }
-        if keys.is_empty() { Err(KeyError::NoAlgorithm) } else { Ok(Self::Public(keys)) }
+        let served = allowed.iter().filter(|algorithm| algorithm.family() == family);
+        let key = PublicKey::new(bytes, served)?;
+        Ok(Self::Public(key))
     }
 
     pub(super) fn algorithms(&self) -> AlgorithmSet {
         match self {
             Self::Secret(keys) => keys.iter().map(|(algorithm, _)| *algorithm).collect(),
-            Self::Public(keys) => keys.iter().map(|(algorithm, _)| *algorithm).collect(),
+            Self::Public(key) => key.algorithms(),
         }
     }
 
@@ -115,8 +146,8 @@ impl Material {
             Self::Secret(keys) => {
                 prepared(keys, algorithm).is_some_and(|key| hmac::verify(key, message, signature).is_ok())
             }
-            Self::Public(keys) => {
-                prepared(keys, algorithm).is_some_and(|key| key.verify_sig(message, signature).is_ok())
+            Self::Public(key) => {
+                key.prepared(algorithm).is_some_and(|key| key.verify_sig(message, signature).is_ok())
             }
         }
     }

@@ -70,6 +70,8 @@ pub use claims::Claims;
 pub use error::ParseError;
 pub use jwk::thumbprint;
 pub use jws::{Jws, Limits};
+#[cfg(test)]
+pub(crate) use key::signature_checks;
 pub use key::{Key, KeyError, Origin};
 pub use key_set::{JwksError, KeySet, KeySetId, SkippedKey};
 pub use policy::{Policy, PolicyError};

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::base::{ClaimPath, ReasonCode, UnixTime};
-use crate::config::{Audiences, ClaimValue, IssuerRule, Provider, RequiredClaim, TokenRules, TokenTyp};
+use crate::config::{
+    Audiences, ClaimValue, IssuerRule, OwnTokenRules, Provider, RequiredClaim, TokenRules, TokenTyp,
+};
 
 use super::claims::Claims;
 
@@ -23,6 +25,12 @@ pub struct Policy {
 /// Why a genuine token is not good here and now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
+    /// The provider's tokens are not taken any more.
+    #[error("the provider's tokens were taken until {}s ago", ago.as_secs())]
+    ProviderEnded {
+        /// How long before now that ended.
+        ago: Duration,
+    },
     /// The second of `exp`, or that much later with leeway, has come.
     #[error("expired {}s ago", ago.as_secs())]
     Expired {
@@ -68,6 +76,9 @@ pub enum PolicyError {
     /// `azp` or `client_id` names none of the provider's authorized parties, or neither is there.
     #[error("the token was issued to another party")]
     WrongAuthorizedParty,
+    /// There is no name of the token, and the provider asks for one.
+    #[error("the token has no name of its own")]
+    MissingId,
     /// There is no `token_type`, and the provider asks for one.
     #[error("the token has no \"token_type\"")]
     MissingTokenType,
@@ -96,13 +107,16 @@ impl PolicyError {
     #[must_use]
     pub const fn reason(&self) -> ReasonCode {
         match self {
+            Self::ProviderEnded { .. } => ReasonCode::ProviderEnded,
             Self::Expired { .. } => ReasonCode::Expired,
             Self::MissingExpiry => ReasonCode::MissingExpiry,
             Self::NotYetValid { .. } => ReasonCode::NotYetValid,
             Self::IssuedInTheFuture { .. } => ReasonCode::IssuedInTheFuture,
             Self::WrongIssuer => ReasonCode::UnknownIssuer,
             Self::WrongAudience => ReasonCode::WrongAudience,
-            Self::MissingTokenType | Self::WrongTokenType => ReasonCode::WrongTokenType,
+            Self::MissingId => ReasonCode::MissingTokenId,
+            Self::MissingTokenType => ReasonCode::MissingTokenType,
+            Self::WrongTokenType => ReasonCode::WrongTokenType,
             Self::WrongTyp => ReasonCode::WrongTyp,
             Self::MissingIssuedAt | Self::MissingClaim { .. } => ReasonCode::MissingClaim,
             Self::TooOld { .. } => ReasonCode::TokenTooOld,
@@ -130,10 +144,7 @@ impl Policy {
     /// Whether a token with this `iss` is for this provider to judge.
     #[must_use]
     pub fn issuer_matches(&self, issuer: Option<&str>) -> bool {
-        match &self.issuer {
-            IssuerRule::Exactly(expected) => issuer == Some(expected),
-            IssuerRule::Any => true,
-        }
+        self.issuer == IssuerRule::Any || issuer.is_some_and(|issuer| self.issuer.names(issuer))
     }
 
     /// Judges `typ` of the header and the claims of a token whose signature was verified.
@@ -149,11 +160,15 @@ impl Policy {
         if !self.issuer_matches(claims.issuer()) {
             return Err(PolicyError::WrongIssuer);
         }
+        self.check_end(now)?;
         self.check_audience(claims)?;
         if claims.expires_at().is_none() {
             return Err(PolicyError::MissingExpiry);
         }
-        self.check_token_type(claims)?;
+        match &self.rules.own {
+            Some(own) => check_own(own, claims)?,
+            None => self.check_token_type(claims)?,
+        }
         self.check_typ(typ)?;
         self.check_ages(claims, now)?;
         self.check_authorized_party(claims)?;
@@ -172,10 +187,19 @@ impl Policy {
         if claims.issuer().is_some() && !self.issuer_matches(claims.issuer()) {
             return Err(PolicyError::WrongIssuer);
         }
+        self.check_end(now)?;
         self.check_audience(claims)?;
         self.check_ages(claims, now)?;
         self.check_authorized_party(claims)?;
         self.required_claims.iter().try_for_each(|required| check_required(required, claims))
+    }
+
+    /// No leeway: the date is ours, by our own clock.
+    fn check_end(&self, now: UnixTime) -> Result<(), PolicyError> {
+        match self.rules.until {
+            Some(until) if until.at <= now => Err(PolicyError::ProviderEnded { ago: now.since(until.at) }),
+            _ => Ok(()),
+        }
     }
 
     /// A token is void from the very second of `exp` on (RFC 7519, section 4.1.4: "on or after").
@@ -271,6 +295,17 @@ impl Policy {
             Err(PolicyError::WrongAuthorizedParty)
         }
     }
+}
+
+/// As SimpleJWT looks at its own tokens, in its order: the name, then the type.
+fn check_own(own: &OwnTokenRules, claims: &Claims) -> Result<(), PolicyError> {
+    let members = claims.members();
+    if own.id_claim.as_ref().is_some_and(|name| !members.contains_key(name)) {
+        return Err(PolicyError::MissingId);
+    }
+    let token_type = members.get(&own.token_type_claim).ok_or(PolicyError::MissingTokenType)?;
+    let fits = own.token_types.iter().any(|ours| token_type == ours.as_str());
+    if fits { Ok(()) } else { Err(PolicyError::WrongTokenType) }
 }
 
 fn check_required(required: &RequiredClaim, claims: &Claims) -> Result<(), PolicyError> {

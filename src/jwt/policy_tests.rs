@@ -328,7 +328,7 @@ fn the_first_broken_rule_is_named() {
         "unknown_issuer",
         "wrong_audience",
         "missing_expiry",
-        "wrong_token_type",
+        "missing_token_type",
         "missing_claim",
     ];
     assert_eq!(seen, order);

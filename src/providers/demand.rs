@@ -5,11 +5,13 @@
 //! of made-up names costs the provider one fetch in each while, and the gateway a look at the clock.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::budget::Budget;
 
 /// So many names are remembered that a fetch did not bring. Beyond them the cool-down alone protects.
 const MOST_UNKNOWN: usize = 1024;
@@ -20,8 +22,10 @@ pub(super) struct Demand {
     /// Held for a few instructions, and only by workers that found no key; never across an `await`.
     state: Mutex<State>,
     wanted: Notify,
-    /// How many fetches came to their end.
-    finished: watch::Sender<u64>,
+    /// What many sources of one server may ask of it together.
+    budget: Option<Arc<Budget>>,
+    /// Told at the end of each fetch. Not a channel: there are as many of these as tenants, and it is small.
+    ended: Notify,
 }
 
 /// What a fetch brought.
@@ -40,6 +44,8 @@ struct State {
     /// A fetch runs, or was asked for.
     busy: bool,
     asked_for: bool,
+    /// Whoever waits for somebody to ask shall look around.
+    woken: bool,
     cooling_until: Option<Instant>,
     /// The length of the next cool-down.
     next: Duration,
@@ -47,31 +53,35 @@ struct State {
     longest: Duration,
     /// Nobody knows what the last fetch would have brought.
     failed: bool,
+    /// How many fetches came to their end.
+    finished: u64,
     /// What a fetch did not bring, and until when it is not asked for again.
     unknown: HashMap<u64, Instant>,
 }
 
 /// A fetch that is on its way.
 #[derive(Debug)]
-pub(super) struct Awaited {
-    finished: watch::Receiver<u64>,
+pub(super) struct Awaited<'d> {
+    demand: &'d Demand,
     before: u64,
 }
 
 impl Demand {
     /// Cool-downs grow from `shortest` to `longest`.
-    pub(super) fn new(shortest: Duration, longest: Duration) -> Self {
+    pub(super) fn new(shortest: Duration, longest: Duration, budget: Option<Arc<Budget>>) -> Self {
         let state = State {
             busy: false,
             asked_for: false,
+            woken: false,
             cooling_until: None,
             next: shortest,
             shortest,
             longest,
             failed: false,
+            finished: 0,
             unknown: HashMap::new(),
         };
-        Self { state: Mutex::new(state), wanted: Notify::new(), finished: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), wanted: Notify::new(), budget, ended: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,7 +90,7 @@ impl Demand {
     }
 
     /// Starts a fetch or joins the one that runs. `None`: not now, or not for this name.
-    pub(super) fn ask(&self, name: Option<u64>, now: Instant) -> Option<Awaited> {
+    pub(super) fn ask(&self, name: Option<u64>, now: Instant) -> Option<Awaited<'_>> {
         let mut state = self.state();
         if !state.busy {
             let known_to_miss = name.and_then(|name| state.unknown.get(&name));
@@ -89,21 +99,18 @@ impl Demand {
             {
                 return None;
             }
+            if self.budget.as_ref().is_some_and(|budget| !budget.take(now)) {
+                return None;
+            }
             (state.busy, state.asked_for) = (true, true);
             self.wanted.notify_one();
         }
-        Some(self.awaited())
+        Some(Awaited { demand: self, before: state.finished })
     }
 
     /// Waits until there was a fetch at all.
     pub(super) async fn first(&self) {
-        Awaited { finished: self.finished.subscribe(), before: 0 }.end().await;
-    }
-
-    fn awaited(&self) -> Awaited {
-        let finished = self.finished.subscribe();
-        let before = *finished.borrow();
-        Awaited { finished, before }
+        Awaited { demand: self, before: 0 }.end().await;
     }
 
     /// Notes that the last fetch did not bring this name, unless it failed.
@@ -121,12 +128,19 @@ impl Demand {
         }
     }
 
+    /// Ends the wait for somebody who asks, whether or not one does.
+    pub(super) fn wake(&self) {
+        self.state().woken = true;
+        self.wanted.notify_one();
+    }
+
     /// Waits until somebody asks.
     pub(super) async fn wanted(&self) {
         loop {
             self.wanted.notified().await;
             // The fetch that was asked for may have run already, because its time had come.
-            if self.state().asked_for {
+            let state = self.state();
+            if state.asked_for || state.woken {
                 return;
             }
         }
@@ -154,15 +168,22 @@ impl Demand {
             }
         }
         // Within the lock: whoever asks next must not take this end for that of his own fetch.
-        self.finished.send_modify(|finished| *finished += 1);
+        state.finished += 1;
+        self.ended.notify_waiters();
     }
 }
 
-impl Awaited {
+impl Awaited<'_> {
     /// Waits for the end of the fetch.
-    pub(super) async fn end(mut self) {
-        // The sender lives as long as the source, which the waiting one holds.
-        let _ = self.finished.wait_for(|finished| *finished > self.before).await;
+    pub(super) async fn end(self) {
+        loop {
+            // From here on it hears of an end, so that none is missed between the look and the wait.
+            let ended = self.demand.ended.notified();
+            if self.demand.state().finished > self.before {
+                return;
+            }
+            ended.await;
+        }
     }
 }
 
@@ -173,7 +194,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn demand() -> (Demand, Instant) {
-        (Demand::new(SECOND, SECOND * 4), Instant::now())
+        (Demand::new(SECOND, SECOND * 4, None), Instant::now())
     }
 
     /// A whole fetch that was asked for, which brings nothing.

@@ -8,21 +8,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, StatusCode, Uri};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::clock_skew::{MeasuredBy, SkewGauge};
 use super::demand::Brought;
 use super::discovery::{DiscoveryError, keys_url};
 use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
-use super::{KeySourceId, Provider};
-use crate::base::{ShortText, UnixTime};
-use crate::config::{IssuerRule, KeyLocation};
+use super::{KeySourceId, Provider, clock_skew, file_watch};
+use crate::base::{ProviderName, ShortText, UnixTime};
+use crate::config::{KeyLocation, Refresh};
 use crate::http::client::{Content, FetchError};
-use crate::jwt::{JwksError, KeySet, Origin};
+use crate::jwt::{JwksError, KeySet, Origin, SkippedKey};
 use crate::telemetry::Metrics;
 
 /// What media types a key set has; many servers have a third.
@@ -43,12 +44,18 @@ pub struct Fetching {
     pub clock: fn() -> UnixTime,
 }
 
-/// Starts a task for each source on another server. Keys that were kept from an earlier run are in use when it returns.
+/// Starts a task for each source on another server, and others that watch key files and
+/// clocks. Keys that were kept from an earlier run are in use when it returns.
 pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
+    file_watch::start(providers, fetching);
+    for tenants in providers.iter().filter_map(|provider| provider.tenants.as_ref()) {
+        tenants.start_fetching(fetching);
+    }
+    clock_skew::start(providers, fetching);
     for source in remote_sources(providers) {
         let mut fetcher = Fetcher::new(source, fetching);
         fetcher.use_kept_keys();
-        fetching.control.spawn(fetcher.run());
+        fetching.control.spawn(async move { fetcher.run().await });
     }
 }
 
@@ -111,6 +118,17 @@ impl FetchFailure {
             Self::Defect => "defect",
         }
     }
+
+    /// Whether the provider says that it knows nobody of the name that was asked for.
+    fn names_nobody(&self) -> bool {
+        const NOBODY: [StatusCode; 3] = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
+        match self {
+            Self::Answer(FetchError::Status(status))
+            | Self::Discovery(DiscoveryError::Answer(FetchError::Status(status))) => NOBODY.contains(status),
+            Self::Discovery(DiscoveryError::OtherIssuer { .. }) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a fetch brought.
@@ -124,7 +142,8 @@ struct Fetched {
     clocks: Option<(UnixTime, UnixTime)>,
 }
 
-struct Fetcher {
+/// Fetches for one source.
+pub(super) struct Fetcher {
     source: Arc<KeySource>,
     metrics: Arc<Metrics>,
     clock: fn() -> UnixTime,
@@ -140,21 +159,26 @@ struct Fetcher {
     told_stale: bool,
     /// It was said that they can't be kept.
     told_unkept: bool,
-    /// It was said that the server's clock differs.
-    told_skew: bool,
+    skew: SkewGauge,
+    /// The keys are of a tenant that nobody vouched for: they are not kept.
+    on_trial: bool,
+    /// The provider knows no such tenant.
+    found_nobody: bool,
+    /// How long to rest after a fetch before the first of [`Fetcher::run`].
+    rest_first: Option<Duration>,
 }
 
 impl Fetcher {
-    fn new(source: Arc<KeySource>, fetching: &Fetching) -> Self {
+    /// One that fetched nothing yet.
+    pub(super) fn new(source: Arc<KeySource>, fetching: &Fetching) -> Self {
         let Fetching { control, metrics, state_directory, clock } = fetching.clone();
         let remote = source.remote.as_ref().expect("only sources on other servers have a fetcher");
-        let issuer = match &remote.issuer {
-            IssuerRule::Exactly(issuer) => issuer,
-            IssuerRule::Any => "any",
-        };
         let longest = remote.keys.fetch.max_body.0;
+        let (tenant, location) = (remote.tenant.as_deref(), &remote.keys.location);
         let kept = state_directory
-            .map(|state| KeptKeys::new(&state, &remote.name, issuer, &remote.keys.location, longest));
+            .map(|state| KeptKeys::new(&state, &remote.name, tenant, &remote.issuer, location, longest));
+        let on_trial = tenant.is_some();
+        let skew = SkewGauge::new(remote.name.clone(), remote.leeway, MeasuredBy::Date, Arc::clone(&metrics));
         let fetcher = Self {
             source,
             metrics,
@@ -166,7 +190,10 @@ impl Fetcher {
             failures: 0,
             told_stale: false,
             told_unkept: false,
-            told_skew: false,
+            skew,
+            on_trial,
+            found_nobody: false,
+            rest_first: None,
         };
         fetcher.gauge(None);
         fetcher
@@ -176,25 +203,78 @@ impl Fetcher {
         self.source.remote.as_ref().expect("only sources on other servers have a fetcher")
     }
 
-    async fn run(mut self) {
+    /// Whose keys it fetches.
+    pub(super) fn source(&self) -> &Arc<KeySource> {
+        &self.source
+    }
+
+    /// When keys are fetched again.
+    pub(super) fn refresh(&self) -> &Refresh {
+        &self.remote().keys.refresh
+    }
+
+    /// Whether the last fetch failed since the provider knows no such tenant.
+    pub(super) fn found_nobody(&self) -> bool {
+        self.found_nobody
+    }
+
+    /// Fetches again and again, until the source is closed or, of a tenant, not used any more.
+    pub(super) async fn run(&mut self) {
         loop {
-            let asked_for = self.remote().demand.begin();
-            if asked_for {
-                self.metrics.key_refetches.with_label_values(&[self.remote().name.as_str()]).inc();
-            }
-            // A defect in here must not be the end of refreshing.
-            let fetched = AssertUnwindSafe(self.fetch()).catch_unwind().await;
-            let (brought, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
-                Ok(fetched) => self.succeeded(fetched).await,
-                Err(failure) => (Brought::Failure, self.failed(&failure)),
+            let rest = match self.rest_first.take() {
+                Some(rest) => rest,
+                None => self.once().await,
             };
-            let demand = &self.remote().demand;
-            demand.finish(brought, asked_for, Instant::now());
             tokio::select! {
                 // Either begins the same fetch; nothing is lost.
                 () = sleep(rest) => {}
-                () = demand.wanted() => {}
+                () = self.remote().demand.wanted() => {}
             }
+            if self.source.is_closed() || self.is_idle() {
+                return;
+            }
+        }
+    }
+
+    /// A tenant that nobody uses is not fetched for beyond the time for which its keys would count anyway.
+    fn is_idle(&self) -> bool {
+        self.remote().tenant.is_some() && self.source.is_idle((self.clock)(), self.refresh().stale_if_error)
+    }
+
+    /// One fetch, to its end. Tells how long to rest.
+    async fn once(&mut self) -> Duration {
+        let asked_for = self.remote().demand.begin();
+        if asked_for {
+            self.metrics.key_refetches.with_label_values(&[self.remote().name.as_str()]).inc();
+        }
+        // Boxed, since it is large, and there are many who rest most of the time. A defect in here must not be the end
+        // of refreshing.
+        let fetched = Box::pin(AssertUnwindSafe(self.fetch()).catch_unwind()).await;
+        let (brought, rest) = match fetched.unwrap_or(Err(FetchFailure::Defect)) {
+            Ok(fetched) => Box::pin(self.succeeded(fetched)).await,
+            Err(failure) => (Brought::Failure, self.failed(&failure)),
+        };
+        self.remote().demand.finish(brought, asked_for, Instant::now());
+        rest
+    }
+
+    /// The first fetch for a tenant.
+    pub(super) async fn first(&mut self) {
+        self.rest_first = Some(self.once().await);
+    }
+
+    /// The tenant is a real one: its keys are kept from now on.
+    pub(super) async fn stay(&mut self) {
+        self.on_trial = false;
+        if let Some(set) = self.current.take() {
+            self.keep(&set).await;
+        }
+    }
+
+    /// Removes what was kept for the next run.
+    pub(super) fn forget_kept_keys(self) {
+        if let Some(kept) = self.kept {
+            self.control.spawn_blocking(move || kept.remove());
         }
     }
 
@@ -216,15 +296,16 @@ impl Fetcher {
     }
 
     /// Those of an earlier run, where there are some that still count.
-    fn use_kept_keys(&mut self) {
-        let (name, now) = (self.remote().name.clone(), (self.clock)());
+    pub(super) fn use_kept_keys(&mut self) {
+        let (source, now) = (Arc::clone(&self.source), (self.clock)());
+        let (name, tenant) = (self.remote().name.clone(), source.tenant());
         let Some(file) = &self.kept else { return };
         let kept = match file.read(now) {
             Ok(None) => return,
             Ok(Some(kept)) => kept,
             Err(error) => {
                 let file = file.path().display();
-                tracing::warn!(provider = %name, %file, "the keys of an earlier run are not used: {error}");
+                tracing::warn!(provider = %name, tenant, %file, "the keys of an earlier run are not used: {error}");
                 return;
             }
         };
@@ -232,17 +313,19 @@ impl Fetcher {
         let age = now.since(kept.fetched);
         match read(&kept.text) {
             Ok(_) if now > until => {
-                tracing::warn!(provider = %name, ?age, "the keys of an earlier run are too old");
+                tracing::warn!(provider = %name, tenant, ?age, "the keys of an earlier run are too old");
             }
             Ok(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.source.replace(keys, until);
                 self.gauge(Some(kept.fetched));
                 self.current = Some(kept);
-                tracing::info!(provider = %name, ?age, "the keys of an earlier run are in use");
+                if tenant.is_none() {
+                    tracing::info!(provider = %name, ?age, "the keys of an earlier run are in use");
+                }
             }
             Err(error) => {
-                tracing::warn!(provider = %name, "the keys of an earlier run are not used: {error}");
+                tracing::warn!(provider = %name, tenant, "the keys of an earlier run are not used: {error}");
             }
         }
     }
@@ -256,8 +339,8 @@ impl Fetcher {
         match written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
             Ok(()) => self.told_unkept = false,
             Err(error) if !self.told_unkept => {
-                let file = file.path().display();
-                tracing::warn!(provider = %self.remote().name, %file, "can't keep keys for a restart: {error}");
+                let (file, tenant) = (file.path().display(), self.source.tenant());
+                tracing::warn!(provider = %self.remote().name, tenant, %file, "can't keep keys for a restart: {error}");
                 self.told_unkept = true;
             }
             Err(_) => {}
@@ -272,14 +355,20 @@ impl Fetcher {
         let until = good_until(now, refresh.stale_if_error);
         let outcome = if fetched.keys.is_some() { "ok" } else { "unchanged" };
         if let Some((theirs, ours)) = fetched.clocks {
-            self.compare_clocks(theirs, ours);
+            // A clock is the provider's, whichever tenant it is looked at for: who warns of it looks at tokens.
+            let is_told = self.source.tenant().is_none();
+            self.skew.set(theirs.0.saturating_sub(ours.0), is_told);
         }
         let (keys, text) = fetched.keys.unzip();
         let text = text.or_else(|| self.current.as_ref().map(|set| set.text.clone()));
         if let Some(text) = text {
             let set = KeptSet { url: fetched.url, fetched: now, text };
-            self.keep(&set).await;
-            self.current = Some(set);
+            if !self.on_trial {
+                self.keep(&set).await;
+            }
+            // Those of many tenants would fill the memory; so they are fetched whole each time.
+            let is_held = self.on_trial || self.remote().tenant.is_none();
+            self.current = is_held.then_some(set);
         }
         let brought_new_key = match keys {
             None => {
@@ -287,38 +376,25 @@ impl Fetcher {
                 false
             }
             Some(keys) => {
-                self.tell_skipped(&keys);
+                tell_skipped(&name, &keys, self.source.keys().skipped());
                 self.etag = fetched.etag;
                 self.source.replace(keys, until)
             }
         };
         self.count(outcome);
         self.gauge(Some(now));
-        if brought_new_key {
-            tracing::info!(provider = %name, keys = self.source.keys().keys().len(), "new keys are in use");
+        // Whoever names a tenant has its keys fetched: that is no news.
+        if brought_new_key && !self.on_trial {
+            let tenant = self.source.tenant();
+            tracing::info!(provider = %name, tenant, keys = self.source.keys().keys().len(), "new keys are in use");
         }
         if self.failures > 0 {
-            tracing::info!(provider = %name, failures = self.failures, "keys can be fetched again");
+            let tenant = self.source.tenant();
+            tracing::info!(provider = %name, tenant, failures = self.failures, "keys can be fetched again");
         }
         (self.failures, self.told_stale) = (0, false);
         let brought = if brought_new_key { Brought::NewKey } else { Brought::NothingNew };
         (brought, after_success(&refresh, fetched.max_age, chance()))
-    }
-
-    /// A provider whose clock is ahead issues tokens that are not valid yet, one whose clock is behind such as expire too
-    /// soon. The leeway forgives it up to a point, of which this warns before it is reached.
-    fn compare_clocks(&mut self, theirs: UnixTime, ours: UnixTime) {
-        let remote = self.remote();
-        let (name, leeway) = (remote.name.clone(), remote.leeway);
-        let ahead = theirs.0.saturating_sub(ours.0);
-        self.metrics.clock_skew.with_label_values(&[name.as_str()]).set(ahead);
-        let differs = is_skewed(ahead, leeway);
-        if differs && !self.told_skew {
-            tracing::warn!(provider = %name, seconds_ahead = ahead, ?leeway, "the provider's clock differs from ours");
-        } else if !differs && self.told_skew {
-            tracing::info!(provider = %name, seconds_ahead = ahead, "the provider's clock agrees with ours again");
-        }
-        self.told_skew = differs;
     }
 
     /// Leaves the keys as they are. Tells how long to rest.
@@ -327,32 +403,20 @@ impl Fetcher {
         let (name, refresh) = (remote.name.clone(), remote.keys.refresh);
         self.count(failure.outcome());
         self.failures = self.failures.saturating_add(1);
-        if self.failures == 1 {
+        let tenant = self.source.tenant();
+        self.found_nobody = tenant.is_some() && failure.names_nobody();
+        let is_strangers = self.on_trial && self.found_nobody;
+        if self.failures == 1 && !is_strangers {
             let serves = self.source.counts_at((self.clock)());
-            tracing::warn!(provider = %name, old_keys_serve = serves, "can't fetch keys: {failure}");
+            tracing::warn!(provider = %name, tenant, old_keys_serve = serves, "can't fetch keys: {failure}");
         } else {
-            tracing::debug!(provider = %name, failures = self.failures, "can't fetch keys: {failure}");
+            tracing::debug!(provider = %name, tenant, failures = self.failures, "can't fetch keys: {failure}");
         }
         if !self.told_stale && self.source.has_keys() && !self.source.counts_at((self.clock)()) {
-            tracing::error!(provider = %name, "the last keys are too old: tokens of this provider are answered 503");
+            tracing::error!(provider = %name, tenant, "the last keys are too old: tokens of this provider are answered 503");
             self.told_stale = true;
         }
         after_failures(&refresh, self.failures, chance())
-    }
-
-    /// Once for each set that differs from the one before.
-    fn tell_skipped(&self, set: &KeySet) {
-        if set.skipped() == self.source.keys().skipped() {
-            return;
-        }
-        let name = &self.remote().name;
-        for skipped in set.skipped().iter().take(MOST_TOLD) {
-            let kid = skipped.kid.as_ref().map(ShortText::as_str);
-            tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
-        }
-        if set.skipped().len() > MOST_TOLD {
-            tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
-        }
     }
 
     fn count(&self, outcome: &str) {
@@ -360,6 +424,10 @@ impl Fetcher {
     }
 
     fn gauge(&self, fetched: Option<UnixTime>) {
+        // The gauges tell of one set.
+        if self.source.tenant().is_some() {
+            return;
+        }
         let label = [self.remote().name.as_str()];
         let keys = self.source.keys();
         let number = |keys: usize| i64::try_from(keys).unwrap_or(i64::MAX);
@@ -369,9 +437,18 @@ impl Fetcher {
     }
 }
 
-/// Whether clocks differ by more than half of what is forgiven; but a second or two may be the network's.
-fn is_skewed(ahead: i64, leeway: Duration) -> bool {
-    Duration::from_secs(ahead.unsigned_abs()) > (leeway / 2).max(Duration::from_secs(2))
+/// Tells which keys of a set are not used, once for each set that differs from the one before.
+pub(super) fn tell_skipped(name: &ProviderName, set: &KeySet, before: &[SkippedKey]) {
+    if set.skipped() == before {
+        return;
+    }
+    for skipped in set.skipped().iter().take(MOST_TOLD) {
+        let kid = skipped.kid.as_ref().map(ShortText::as_str);
+        tracing::warn!(provider = %name, kid, "skipped a key: {}", skipped.why);
+    }
+    if set.skipped().len() > MOST_TOLD {
+        tracing::warn!(provider = %name, skipped = set.skipped().len(), "skipped more keys");
+    }
 }
 
 /// A key set with at least one key that can be used.
@@ -389,20 +466,4 @@ fn chance() -> f64 {
     // Without randomness they stay in step, and nothing worse.
     let _ = aws_lc_rs::rand::fill(&mut byte);
     f64::from(byte[0]) / 255.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_skew_is_told_before_the_leeway_is_used_up() {
-        let leeway = Duration::from_secs(30);
-        for (ahead, told) in
-            [(0, false), (15, false), (-15, false), (16, true), (-16, true), (i64::MIN, true)]
-        {
-            assert_eq!(is_skewed(ahead, leeway), told, "{ahead}");
-        }
-        assert!(!is_skewed(2, Duration::ZERO) && is_skewed(3, Duration::ZERO));
-    }
 }

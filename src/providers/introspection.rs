@@ -3,7 +3,8 @@
 //! Answers are found by the token's digest, so that no memory of them holds a token. Requests that bring the same token
 //! while the provider is asked about it wait for the one answer. How many questions are open, and how many are asked in
 //! a second, is bounded: a flood of made-up tokens costs the provider no more than that, and beyond it a token is
-//! answered "not now", never "bad".
+//! answered "not now", never "bad". While the provider does not answer, what it said last may count for longer, if the file
+//! says so.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,10 +23,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::remote::client_options;
 use crate::base::{ProviderName, UnixTime};
 use crate::config;
-use crate::http::client::{Client, ClientTlsError, FetchError};
+use crate::egress::client_options;
+use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
 use crate::jwt::{Claims, Limits, ParseError, parse_object};
 use crate::telemetry::Metrics;
 
@@ -47,6 +48,10 @@ pub struct Introspection {
     endpoint: Uri,
     client: Client,
     authorization: HeaderValue,
+    /// So long the answer about an active token counts.
+    cache: Duration,
+    /// So long it counts while there is no other; zero where that is not wanted.
+    stale: Duration,
     /// So long a request waits for an answer at most.
     deadline: Duration,
     active: moka::sync::Cache<Digest, Arc<Active>>,
@@ -95,6 +100,7 @@ pub struct Asking<'g> {
 #[derive(Debug)]
 struct Active {
     claims: Arc<Claims>,
+    answered: Instant,
     weight: u32,
 }
 
@@ -160,16 +166,24 @@ impl CallFailure {
 impl Introspection {
     /// Nobody is asked yet.
     pub(super) fn new(name: &ProviderName, file: &config::Introspection) -> Result<Self, ClientTlsError> {
+        let mut options = client_options(&file.fetch);
+        options.known.extend(Origin::of(&file.endpoint));
+        let stale = match file.on_error {
+            config::OnIntrospectionError::Refuse => Duration::ZERO,
+            config::OnIntrospectionError::Stale(bound) => bound,
+        };
         Ok(Self {
             name: name.clone(),
             endpoint: file.endpoint.clone(),
-            client: Client::new(client_options(&file.fetch))?,
+            client: Client::new(options)?,
             authorization: basic(&file.client_id, file.client_secret.expose()),
+            cache: file.cache,
+            stale,
             deadline: file.fetch.timeout,
             active: moka::sync::Cache::builder()
                 .max_capacity(MEMORY)
                 .weigher(|_, active: &Arc<Active>| active.weight)
-                .time_to_live(file.cache)
+                .time_to_live(file.cache.max(stale))
                 .build(),
             inactive: moka::sync::Cache::builder()
                 .max_capacity(MOST_INACTIVE)
@@ -187,28 +201,57 @@ impl Introspection {
     pub async fn ask(self: &Arc<Self>, token: &[u8], asking: Asking<'_>) -> Result<Standing, NoAnswer> {
         let mut name = [0; 32];
         name.copy_from_slice(digest(&SHA256, token).as_ref());
-        let mut answer = match self.known(&name, asking) {
-            Some(standing) => return Ok(standing),
-            None => self.join_or_call(name, token, asking)?,
-        };
-        let Ok(Ok(outcome)) = timeout(self.deadline, answer.wait_for(Option::is_some)).await else {
+        if let Some(standing) = self.known(&name, asking) {
+            return Ok(standing);
+        }
+        let called = self.join_or_call(name, token, asking);
+        // While the provider fails nobody waits for what will hardly come. The call goes on: its end tells of a recovery.
+        if self.failing.load(Ordering::Relaxed)
+            && let Some(standing) = self.last_known(&name, asking)
+        {
+            return Ok(standing);
+        }
+        let outcome = self.outcome(called?).await;
+        if outcome.is_err()
+            && let Some(standing) = self.last_known(&name, asking)
+        {
+            return Ok(standing);
+        }
+        outcome
+    }
+
+    async fn outcome(&self, mut answer: watch::Receiver<Option<Outcome>>) -> Outcome {
+        match timeout(self.deadline, answer.wait_for(Option::is_some)).await {
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(NoAnswer::Unavailable)),
             // Late, or ended by a defect.
-            return Err(NoAnswer::Unavailable);
-        };
-        outcome.clone().unwrap_or(Err(NoAnswer::Unavailable))
+            _ => Err(NoAnswer::Unavailable),
+        }
     }
 
     /// What was said before and still counts.
     fn known(&self, token: &Digest, asking: Asking<'_>) -> Option<Standing> {
-        if let Some(active) = self.active.get(token)
-            && active.claims.expires_at().is_none_or(|exp| asking.now < exp)
-        {
+        if let Some(claims) = self.active_for(token, self.cache, asking.now) {
             self.count(asking, "hit");
-            return Some(Standing::Active(Arc::clone(&active.claims)));
+            return Some(Standing::Active(claims));
         }
         self.inactive.get(token)?;
         self.count(asking, "negative_hit");
         Some(Standing::Inactive)
+    }
+
+    /// What was said last, for when nobody says anything else.
+    fn last_known(&self, token: &Digest, asking: Asking<'_>) -> Option<Standing> {
+        let claims = self.active_for(token, self.stale, asking.now)?;
+        self.count(asking, "stale");
+        Some(Standing::Active(claims))
+    }
+
+    /// The claims of an active token, if that was said not longer ago than `bound`.
+    fn active_for(&self, token: &Digest, bound: Duration, now: UnixTime) -> Option<Arc<Claims>> {
+        let active = self.active.get(token)?;
+        let counts =
+            active.answered.elapsed() < bound && active.claims.expires_at().is_none_or(|exp| now < exp);
+        counts.then(|| Arc::clone(&active.claims))
     }
 
     fn join_or_call(
@@ -269,7 +312,8 @@ impl Introspection {
                     Standing::Active(claims) => {
                         // Claims as read take a few times their text.
                         let weight = u32::try_from(length * 4 + 512).unwrap_or(u32::MAX);
-                        self.active.insert(name, Arc::new(Active { claims: Arc::clone(claims), weight }));
+                        let (claims, answered) = (Arc::clone(claims), Instant::now());
+                        self.active.insert(name, Arc::new(Active { claims, answered, weight }));
                         "active"
                     }
                     Standing::Inactive => {
@@ -284,7 +328,8 @@ impl Introspection {
                 if self.failing.swap(true, Ordering::Relaxed) {
                     tracing::debug!(%provider, "can't introspect tokens: {failure}");
                 } else {
-                    tracing::warn!(%provider, "can't introspect tokens, which are answered 503: {failure}");
+                    let stale = (!self.stale.is_zero()).then_some(self.stale);
+                    tracing::warn!(%provider, last_answers_count_for = ?stale, "can't introspect tokens: {failure}");
                 }
                 (Err(NoAnswer::Unavailable), failure.outcome())
             }

@@ -77,12 +77,38 @@ impl KeptKeys {
     pub(super) fn new(
         state_directory: &Path,
         name: &ProviderName,
+        tenant: Option<&str>,
         issuer: &str,
         location: &KeyLocation,
         longest: u64,
     ) -> Self {
-        let path = state_directory.join("keys-cache").join(format!("{name}.json"));
+        let file = match tenant {
+            None => format!("{name}.json"),
+            // No name of a provider has an `@`, nor has a tenant's.
+            Some(tenant) => format!("{name}@{tenant}.json"),
+        };
+        let path = state_directory.join("keys-cache").join(file);
         Self { path, issuer: issuer.to_owned(), location: location.clone(), longest }
+    }
+
+    /// Removes a set that is not needed any more. What can't be removed is not used either: it gets too old.
+    pub(super) fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Removes the sets of tenants that earlier runs kept, but for the `most` that were kept last.
+    pub(super) fn thin_out(state_directory: &Path, name: &ProviderName, most: usize) {
+        let Ok(entries) = std::fs::read_dir(state_directory.join("keys-cache")) else { return };
+        let prefix = format!("{name}@");
+        let mut files: Vec<_> = entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        files.sort_by(|(one, _), (other, _)| other.cmp(one));
+        for (_, path) in files.into_iter().skip(most) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// The file's own name.
@@ -154,7 +180,9 @@ impl KeptKeys {
         };
         let folder = self.path.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let new = self.path.with_extension("new");
+        let mut new = self.path.clone().into_os_string();
+        new.push(".new");
+        let new = PathBuf::from(new);
         // Left over from a crash.
         let _ = std::fs::remove_file(&new);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
@@ -177,7 +205,7 @@ mod tests {
             "discovery" => KeyLocation::Discovery(issuer.to_owned()),
             url => KeyLocation::Url(url.parse().unwrap()),
         };
-        KeptKeys::new(folder, &ProviderName::new("idp"), issuer, &location, 64)
+        KeptKeys::new(folder, &ProviderName::new("idp"), None, issuer, &location, 64)
     }
 
     fn set() -> KeptSet {
@@ -230,6 +258,25 @@ mod tests {
         }
         std::fs::write(kept.path(), vec![b' '; 128 * 1024]).unwrap();
         assert!(matches!(kept.read(NOW), Err(KeptError::TooLong)));
+    }
+
+    #[test]
+    fn the_sets_of_tenants_are_thinned_out_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = ProviderName::new("idp");
+        let location = KeyLocation::Url("https://a/keys".parse().unwrap());
+        let of = |tenant| KeptKeys::new(folder.path(), &name, tenant, "https://a", &location, 64);
+        let (own, first, second) = (of(None), of(Some("a")), of(Some("b.json")));
+        for (kept, seconds) in [(&own, 1), (&first, 2), (&second, 3)] {
+            kept.replace(&set()).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            File::options().write(true).open(kept.path()).unwrap().set_modified(time).unwrap();
+        }
+        KeptKeys::thin_out(folder.path(), &ProviderName::new("id"), 0);
+        KeptKeys::thin_out(folder.path(), &name, 1);
+        assert_eq!([&own, &first, &second].map(|kept| kept.path().exists()), [true, false, true]);
+        second.remove();
+        assert!(!second.path().exists());
     }
 
     #[test]

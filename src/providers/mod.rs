@@ -1,7 +1,7 @@
 //! Who may issue tokens: each provider's policy and its keys as they are now.
 //!
-//! Keys in files and secrets are read when `gateway.yaml` is taken. Keys that are fetched come later, by a task for each
-//! source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
+//! Keys in files and secrets are read when `gateway.yaml` is taken, and files again when they change. Keys that are fetched
+//! come later, by a task for each source on the control plane ([`start_fetching`]): a source that can't be reached keeps nothing else from working, and
 //! the task outlives every failure. A request waits only where its token names a key that is not known, and not for long
 //! ([`Provider::newer_keys`]).
 //!
@@ -10,20 +10,25 @@
 //! Providers that name the same source share one, so that a token verified for one need not be verified again for the
 //! other: its policy alone is looked at.
 
+mod budget;
+mod clock_skew;
 mod demand;
 mod discovery;
 mod fetcher;
+mod file_watch;
 mod introspection;
 mod kept_keys;
+mod key_file;
 mod remote;
 mod schedule;
 mod source;
+mod tenants;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::Guard;
 use http::HeaderValue;
 
 use crate::base::{Algorithm, AlgorithmSet, ProviderName, ShortText, UnixTime};
@@ -36,8 +41,12 @@ use crate::jwt::{
 pub use fetcher::{Fetching, first_fetches, start_fetching};
 pub use introspection::{Asking, Introspection, NoAnswer, Standing};
 pub use source::{KeySource, KeySourceId};
+pub use tenants::KeysOf;
 
+use clock_skew::TokenAges;
+use key_file::KeyFile;
 use remote::Remote;
+use tenants::Tenants;
 
 /// One party whose tokens are taken.
 #[derive(Debug)]
@@ -48,8 +57,11 @@ pub struct Provider {
     issuer_header: Option<HeaderValue>,
     algorithms: AlgorithmSet,
     policy: Policy,
-    /// Empty for good where it introspects.
+    leeway: Duration,
+    token_ages: TokenAges,
+    /// Empty for good where it introspects, and where each tenant has keys of its own.
     keys: Arc<KeySource>,
+    tenants: Option<Arc<Tenants>>,
     introspection: Option<Arc<Introspection>>,
 }
 
@@ -97,8 +109,8 @@ pub enum KeyProblem {
     /// No key fits any algorithm that the provider allows.
     #[error("no key serves any of the provider's algorithms ({})", list(*.0))]
     NoKeyForAlgorithms(AlgorithmSet),
-    /// Whom to trust with the keys can't be read.
-    #[error("fetch.ca: {0}")]
+    /// Whom to trust with the keys, or the gateway's own certificate, can't be read.
+    #[error("fetch: {0}")]
     Trust(#[from] ClientTlsError),
     /// `own: true` without an issuer.
     #[error("there is no issuer whose keys these could be")]
@@ -122,22 +134,31 @@ impl Provider {
         self.index
     }
 
-    /// The issuer that the file names, as a header tells it; `None` for `issuer: any`.
+    /// The issuer of a token that is one of the provider's, as a header tells it: by the first of its spellings in the
+    /// file. `None` for `issuer: any`.
     #[must_use]
-    pub fn issuer_header(&self) -> Option<&HeaderValue> {
-        self.issuer_header.as_ref()
+    pub fn issuer_header(&self, issuer: Option<&str>) -> Option<HeaderValue> {
+        let IssuerRule::Tenants(tenants) = &self.issuer else { return self.issuer_header.clone() };
+        let issuer = tenants.issuer_of(tenants.tenant_of(issuer?)?)?;
+        HeaderValue::try_from(issuer).ok()
     }
 
-    /// Where its keys come from.
+    /// The tenant that the issuer of a token names, where the provider has tenants.
     #[must_use]
-    pub fn key_source(&self) -> KeySourceId {
-        self.keys.id()
+    pub fn tenant_of<'i>(&self, issuer: Option<&'i str>) -> Option<&'i str> {
+        self.issuer.tenant_of(issuer?)
+    }
+
+    /// The source of its keys, where all its tokens have one.
+    #[must_use]
+    pub fn key_source(&self) -> Arc<KeySource> {
+        Arc::clone(&self.keys)
     }
 
     /// Whether its file entry names this very issuer.
     #[must_use]
     pub fn names_issuer(&self, issuer: Option<&str>) -> bool {
-        matches!(&self.issuer, IssuerRule::Exactly(own) if Some(own.as_str()) == issuer)
+        issuer.is_some_and(|issuer| self.issuer.names(issuer))
     }
 
     /// Whether it takes any issuer.
@@ -146,27 +167,58 @@ impl Provider {
         self.issuer == IssuerRule::Any
     }
 
-    /// Its keys as they are now.
+    /// The keys by which it judges a token of this issuer.
     #[must_use]
-    pub fn keys(&self) -> Guard<Arc<KeySet>> {
-        self.keys.keys()
+    pub fn keys_of(&self, issuer: Option<&str>, now: UnixTime) -> KeysOf {
+        match (&self.tenants, self.tenant_of(issuer)) {
+            (None, _) => KeysOf::Source(Arc::clone(&self.keys)),
+            (Some(tenants), Some(tenant)) => tenants.keys_of(tenant, now),
+            (Some(_), None) => KeysOf::NoTenant,
+        }
     }
 
-    /// Whether its keys count: they came, and not too long ago. Asked for every token, remembered ones too.
+    /// Whether these are the keys by which it judges a token of this issuer.
     #[must_use]
-    pub fn has_keys_at(&self, now: UnixTime) -> bool {
-        self.keys.counts_at(now)
+    pub fn judges_by(&self, source: &KeySource, issuer: Option<&str>, now: UnixTime) -> bool {
+        match &self.tenants {
+            None => source.id() == self.keys.id(),
+            Some(tenants) => self.tenant_of(issuer).is_some_and(|tenant| tenants.has(source, tenant, now)),
+        }
     }
 
-    /// For a token that the key set `seen` does not vouch for: waits until keys were fetched again, if that may be now,
-    /// and tells whether the set is another one since. Keys that are not fetched are never others.
-    pub async fn newer_keys(&self, token: &Token<'_>, why: &VerifyError, seen: KeySetId) -> bool {
-        let Some(remote) = &self.keys.remote else { return false };
+    /// For a token of a tenant whose keys are to come: waits until they came, if they may be fetched now, and tells
+    /// whether more is known of them since.
+    pub async fn first_keys(&self, issuer: Option<&str>) -> bool {
+        match (&self.tenants, self.tenant_of(issuer)) {
+            (Some(tenants), Some(tenant)) => tenants.first_keys(tenant).await,
+            _ => false,
+        }
+    }
+
+    /// For a token that the key set `seen` of a source does not vouch for: waits until keys were fetched again, if that
+    /// may be now, and tells whether the set is another one since. Keys that are not fetched are never others.
+    pub async fn newer_keys(
+        &self,
+        token: &Token<'_>,
+        why: &VerifyError,
+        source: &KeySource,
+        seen: KeySetId,
+    ) -> bool {
+        let Some(remote) = &source.remote else { return false };
+        if source.is_closed() {
+            // The tenant was forgotten while the token was looked at.
+            return self.first_keys(token.claims().issuer()).await;
+        }
+        // What a new tenant's keys are was asked only just now.
+        let is_new = match (&self.tenants, source.tenant()) {
+            (Some(tenants), Some(tenant)) => !tenants.knows(tenant),
+            _ => false,
+        };
         // They may have come while the token was looked at.
-        if self.keys().id() == seen {
+        if source.keys().id() == seen && !is_new {
             remote.ask_for_key(token, why).await;
         }
-        self.keys().id() != seen
+        source.keys().id() != seen
     }
 
     /// Its introspection endpoint, where it has that in place of keys.
@@ -183,12 +235,34 @@ impl Provider {
         self.policy.check_introspected(claims, now)
     }
 
-    /// Checks a token's signature with the provider's keys.
+    /// Whether its tokens may be signed with this.
+    #[must_use]
+    pub fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(algorithm)
+    }
+
+    /// Checks a token's signature with the keys of a source, which [`Provider::keys_of`] gave for it.
     ///
     /// # Errors
-    /// [`VerifyError`] where no key of the provider made it.
-    pub fn verify(&self, token: &Token<'_>) -> Result<Arc<Key>, VerifyError> {
-        crate::jwt::verify(token, &self.keys(), self.algorithms)
+    /// [`VerifyError`] where no key of the source made it.
+    pub fn verify(
+        &self,
+        token: &Token<'_>,
+        source: &Arc<KeySource>,
+        now: UnixTime,
+    ) -> Result<Arc<Key>, VerifyError> {
+        let key = crate::jwt::verify(token, &source.keys(), self.algorithms)?;
+        if let Some(tenants) = &self.tenants {
+            tenants.vouch_for(source, now);
+        }
+        Ok(key)
+    }
+
+    /// Notes when a token was issued of which the signature was just found good: it tells of the provider's clock.
+    pub fn note_age(&self, claims: &Claims, now: UnixTime) {
+        if let Some(issued_at) = claims.issued_at() {
+            self.token_ages.note(issued_at, now);
+        }
     }
 
     /// Checks the claims of a token whose signature is good.
@@ -209,6 +283,7 @@ pub fn load(
     own: Option<&Arc<KeySet>>,
 ) -> Result<Vec<Arc<Provider>>, ProviderError> {
     let mut sources: HashMap<SharedSource, Arc<KeySource>> = HashMap::new();
+    let mut all_tenants: HashMap<SharedTenants, Arc<Tenants>> = HashMap::new();
     let mut loaded = Vec::with_capacity(providers.len());
     for (index, provider) in providers.iter().enumerate() {
         let fail = |problem| ProviderError { provider: provider.name.clone(), problem };
@@ -231,7 +306,19 @@ pub fn load(
             }
             _ => None,
         };
-        let has_keys = keys.remote.is_none() && introspection.is_none();
+        let tenants = match SharedTenants::of(provider) {
+            Some((shared, issuers, keys)) => Some(match all_tenants.get(&shared) {
+                Some(tenants) => Arc::clone(tenants),
+                None => {
+                    let tenants = Tenants::new(KeySourceId(index), provider, issuers, keys);
+                    let tenants = Arc::new(tenants.map_err(|error| fail(error.into()))?);
+                    all_tenants.insert(shared, Arc::clone(&tenants));
+                    tenants
+                }
+            }),
+            None => None,
+        };
+        let has_keys = keys.remote.is_none() && introspection.is_none() && tenants.is_none();
         let serves = |key: &Arc<Key>| !key.algorithms().intersection(provider.algorithms).is_empty();
         if has_keys && !keys.keys().keys().iter().any(serves) {
             return Err(fail(KeyProblem::NoKeyForAlgorithms(provider.algorithms)));
@@ -242,11 +329,17 @@ pub fn load(
             issuer: provider.issuer.clone(),
             issuer_header: match &provider.issuer {
                 IssuerRule::Exactly(issuer) => HeaderValue::from_str(issuer).ok(),
-                IssuerRule::Any => None,
+                IssuerRule::OneOf(issuers) => {
+                    issuers.first().and_then(|issuer| HeaderValue::from_str(issuer).ok())
+                }
+                IssuerRule::Tenants(_) | IssuerRule::Any => None,
             },
             algorithms: provider.algorithms,
             policy: Policy::new(provider),
+            leeway: provider.leeway,
+            token_ages: TokenAges::new(),
             keys,
+            tenants,
             introspection,
         }));
     }
@@ -267,11 +360,32 @@ impl SharedSource {
                 Some(Self::File(path.clone()))
             }
             config::KeySource::Remote(keys) => Some(Self::Remote(keys.clone())),
-            config::KeySource::Own
+            config::KeySource::RemoteByTenant(_)
+            | config::KeySource::Own
             | config::KeySource::Jwks(_)
             | config::KeySource::Secret(_)
             | config::KeySource::Introspection(_) => None,
         }
+    }
+}
+
+/// What makes the tenants of two providers the same ones. Which of them each takes is its own.
+#[derive(PartialEq, Eq, Hash)]
+struct SharedTenants {
+    patterns: Vec<config::TenantPattern>,
+    keys: config::TenantKeys,
+    max: u32,
+}
+
+impl SharedTenants {
+    fn of(provider: &config::Provider) -> Option<(Self, &config::Tenants, &config::TenantKeys)> {
+        let (IssuerRule::Tenants(issuers), config::KeySource::RemoteByTenant(keys)) =
+            (&provider.issuer, &provider.keys)
+        else {
+            return None;
+        };
+        let shared = Self { patterns: issuers.patterns.clone(), keys: (**keys).clone(), max: issuers.max };
+        Some((shared, issuers, keys))
     }
 }
 
@@ -280,6 +394,11 @@ fn open(
     provider: &config::Provider,
     own: Option<&Arc<KeySet>>,
 ) -> Result<KeySource, KeyProblem> {
+    if let Some(opened) = KeyFile::open(&provider.keys) {
+        let (file, set) = opened?;
+        fetcher::tell_skipped(&provider.name, &set, &[]);
+        return Ok(KeySource::in_file(id, file, set));
+    }
     match &provider.keys {
         config::KeySource::Remote(keys) => Ok(KeySource::remote(id, Remote::new(provider, keys)?)),
         _ => Ok(KeySource::local(id, local_keys(provider, own)?)),
@@ -287,28 +406,13 @@ fn open(
 }
 
 fn local_keys(provider: &config::Provider, own: Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, KeyProblem> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| KeyProblem::Unreadable { path: path.clone(), source })
-    };
     match &provider.keys {
-        config::KeySource::Remote(_) | config::KeySource::Introspection(_) => {
-            Ok(Arc::new(KeySet::new(Vec::new())))
-        }
+        config::KeySource::PemFile(_)
+        | config::KeySource::JwksFile(_)
+        | config::KeySource::Remote(_)
+        | config::KeySource::RemoteByTenant(_)
+        | config::KeySource::Introspection(_) => Ok(Arc::new(KeySet::new(Vec::new()))),
         config::KeySource::Own => own.cloned().ok_or(KeyProblem::NoIssuer),
-        config::KeySource::PemFile(path) => {
-            let pem = read(path)?;
-            let key = Key::from_pem(&pem).map_err(|source| KeyProblem::Key { path: path.clone(), source })?;
-            Ok(Arc::new(KeySet::new(vec![key])))
-        }
-        config::KeySource::JwksFile(path) => {
-            let set = KeySet::from_jwks(&read(path)?, Origin::Local)
-                .map_err(|source| KeyProblem::Jwks { path: path.clone(), source })?;
-            for skipped in set.skipped() {
-                let kid = skipped.kid.as_ref().map(ShortText::as_str);
-                tracing::warn!(provider = %provider.name, kid, file = %path.display(), "skipped a key: {}", skipped.why);
-            }
-            Ok(Arc::new(set))
-        }
         config::KeySource::Jwks(set) => {
             let set = KeySet::from_jwks(set.expose(), Origin::Local).map_err(KeyProblem::InlineJwks)?;
             for skipped in set.skipped() {

@@ -27,7 +27,7 @@ pub(super) fn print(config: &Config, addresses: &[SocketAddr], admin: Option<Soc
 
 fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> String {
     let mut text = format!("tollgate {}, {}\n", env!("CARGO_PKG_VERSION"), config.file.display());
-    for warning in &config.warnings {
+    for warning in config.warnings_at(super::clock::now()) {
         line!(text, "warning: {}:{warning}", config.file.display());
     }
     for (index, (listener, address)) in config.server.listeners.iter().zip(addresses).enumerate() {
@@ -39,7 +39,9 @@ fn banner(config: &Config, addresses: &[SocketAddr], admin: Option<SocketAddr>) 
     }
     if let Some(issuer) = &config.issuer {
         for action in Action::ALL {
-            line!(text, "endpoint {}: {}", action.as_str(), action.path(&issuer.paths));
+            if let Some(path) = action.path(&issuer.paths) {
+                line!(text, "endpoint {}: {path}", action.as_str());
+            }
         }
         line!(text, "endpoint jwks: {JWKS_PATH}");
     }
@@ -93,11 +95,10 @@ fn commands(text: &mut String, config: &Config, addresses: &[SocketAddr], admin:
     line!(text, "\nTry it (paste a line):");
     // The demo user lives nowhere else.
     let issuer = config.issuer.as_ref().filter(|issuer| matches!(issuer.users, Users::Own));
-    if let Some(issuer) = issuer {
+    if let Some(obtain) = issuer.and_then(|issuer| issuer.paths.obtain.as_deref()) {
         let password = shell_word(&from_here(&password_path(config)));
         let login = format!(
-            "curl -sS {authority}--data username={DEMO_USER} --data password=\"$(cat {password})\" {base}{}",
-            issuer.paths.obtain
+            "curl -sS {authority}--data username={DEMO_USER} --data password=\"$(cat {password})\" {base}{obtain}"
         );
         let token = format!("$({login} | sed 's/.*\"access\":\"\\([^\"]*\\)\".*/\\1/')");
         line!(text, "{login}");

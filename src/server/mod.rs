@@ -30,8 +30,9 @@ pub use tls::TlsError;
 use crate::admin::{self, Admin};
 use crate::config::{self, Config};
 use crate::gateway::Snapshot;
-use crate::issuer::{Issuer, OpenError};
+use crate::issuer::{Issuer, OpenError, Shared};
 use crate::providers::{self, Fetching, Provider, ProviderError};
+use crate::revocations::{Keeper, Revocations};
 use crate::telemetry::{AccessLogThread, Metrics};
 use supervisor::Supervisor;
 use worker_thread::{Crew, ListenerPlan};
@@ -75,10 +76,13 @@ struct Prepared {
     listeners: Vec<ListenerPlan>,
 }
 
-async fn prepare(config: &Config) -> Result<Prepared, StartError> {
+async fn prepare(config: &Config, metrics: &Arc<Metrics>) -> Result<Prepared, StartError> {
     let issuer = match &config.issuer {
         Some(issuer) => {
-            Some(Arc::new(Issuer::open(issuer, config.development, cores(), clock::now()).await?))
+            let revocations = Revocations::new(config.revocations.start_without);
+            let shared = Shared { revocations, metrics: Arc::clone(metrics) };
+            let opened = Issuer::open(issuer, config.development, cores(), clock::now(), shared);
+            Some(Arc::new(opened.await?))
         }
         None => None,
     };
@@ -128,7 +132,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     if config.development {
         development::make_missing_certificates(config)?;
     }
-    let prepared = control.block_on(prepare(config))?;
+    let metrics = Arc::new(Metrics::new());
+    let prepared = control.block_on(prepare(config, &metrics))?;
     if config.development {
         control.block_on(development::make_demo_user(config, prepared.snapshot.issuer()))?;
     }
@@ -138,7 +143,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         sockets.iter().map(|sockets| sockets[0].local_addr()).collect::<Result<_, _>>()?;
     let admin_socket = bind_admin(config)?;
 
-    let metrics = Arc::new(Metrics::new());
+    if let Some(issuer) = prepared.snapshot.issuer() {
+        start_sessions(&control, issuer, &metrics);
+    }
     let fetching = Fetching {
         control: control.handle().clone(),
         metrics: Arc::clone(&metrics),
@@ -185,6 +192,15 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     control.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Loads the revocations, if the database answers at once, and starts what keeps them and the sessions up to date.
+fn start_sessions(control: &Runtime, issuer: &Arc<Issuer>, metrics: &Arc<Metrics>) {
+    let revocations = Arc::clone(issuer.revocations());
+    let mut keeper = Keeper::new(revocations, Arc::clone(issuer.sessions()), Arc::clone(metrics), clock::now);
+    control.block_on(keeper.catch_up());
+    control.spawn(keeper.run());
+    issuer.start_upkeep(control.handle(), clock::now);
 }
 
 /// The runtime of everything that may wait.
@@ -246,6 +262,7 @@ fn start_admin(
             })
         }),
         ready: Arc::clone(ready),
+        revocations: Arc::clone(crew.snapshot.revocations()),
     };
     let listener = control.block_on(async { tokio::net::TcpListener::from_std(socket) })?;
     control.spawn(admin::serve(listener, Arc::new(admin), control.handle().clone()));

@@ -16,7 +16,8 @@ use super::known_users::{KnownUsers, joined};
 use super::{Answer, LogIn, LogInError, OpenError, PasswordError, StoreError, User, UserId, Users};
 use crate::base::{ClaimPath, Secret, UnixTime};
 use crate::config;
-use crate::http::client::{Client, ClientOptions, Content, FetchError};
+use crate::egress::client_options;
+use crate::http::client::{Client, Content, FetchError, Origin};
 
 /// So many logins may wait for the application at once.
 const MOST_CALLS: usize = 64;
@@ -57,24 +58,8 @@ impl HttpUsers {
     /// # Errors
     /// [`OpenError::Users`] where `fetch.ca` can't be used.
     pub fn open(config: &config::HttpUsers, known: Arc<dyn KnownUsers>) -> Result<Self, OpenError> {
-        let config::Fetch {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        } = config.fetch.clone();
-        let options = ClientOptions {
-            connect_timeout,
-            timeout,
-            max_body,
-            allow_http,
-            allow_private_addresses,
-            ca,
-            proxy,
-        };
+        let mut options = client_options(&config.fetch);
+        options.known.extend(Origin::of(&config.url));
         let client = Client::new(options)
             .map_err(|error| OpenError::Users { database: config.url.to_string(), source: error.into() })?;
         Ok(Self { config: config.clone(), client, calls: Semaphore::new(MOST_CALLS), known })

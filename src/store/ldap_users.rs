@@ -64,7 +64,7 @@ impl LdapUsers {
     /// # Errors
     /// [`OpenError::Users`] where `ca` can't be used.
     pub fn open(config: &config::LdapUsers, known: Arc<dyn KnownUsers>) -> Result<Self, OpenError> {
-        let tls = client::tls_config(config.ca.as_deref())
+        let tls = client::tls_config(config.ca.as_deref(), None)
             .map_err(|error| OpenError::Users { database: config.url.clone(), source: error.into() })?;
         let mut tls = Arc::unwrap_or_clone(tls);
         tls.alpn_protocols.clear();

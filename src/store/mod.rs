@@ -11,6 +11,7 @@ mod known_users;
 mod ldap_users;
 mod open;
 mod password;
+mod revocations;
 mod server_users;
 mod sessions;
 mod sql;
@@ -20,17 +21,18 @@ mod users;
 
 use futures_util::future::BoxFuture;
 
-pub use django::DjangoTables;
+pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
 pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
 pub use open::open_users;
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
+pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use server_users::ServerUsers;
 pub use sessions::{
-    NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated, Rotation, SessionRecord,
-    Sessions,
+    AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,
+    Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;

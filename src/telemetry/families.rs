@@ -30,22 +30,31 @@ pub struct Metrics {
     pub key_fetches: IntCounterVec,
     /// `tollgate_key_refetches_total{provider}`: fetches that a token with an unknown key asked for.
     pub key_refetches: IntCounterVec,
+    /// `tollgate_key_file_reads_total{provider,outcome}`: key files that changed: `ok`, or `unreadable` and `unusable`, which
+    /// change nothing.
+    pub key_file_reads: IntCounterVec,
     /// `tollgate_keys_fetched_timestamp_seconds{provider}`: when keys were last fetched or confirmed.
     pub keys_fetched: IntGaugeVec,
     /// `tollgate_keys_usable{provider}`.
     pub keys_usable: IntGaugeVec,
     /// `tollgate_keys_skipped{provider}`: keys of the set that can't be used.
     pub keys_skipped: IntGaugeVec,
-    /// `tollgate_provider_clock_skew_seconds{provider}`: how far the clock of the server that its keys come from is ahead
-    /// of ours.
+    /// `tollgate_provider_clock_skew_seconds{provider,by}`: how far its clock is ahead of ours, by the `date` of its key
+    /// server's answers, and by `iat` of its fresh `tokens`.
     pub clock_skew: IntGaugeVec,
     /// `tollgate_introspection_calls_total{provider,outcome}`: `active`, `inactive`, or what went wrong.
     pub introspection_calls: IntCounterVec,
     /// `tollgate_introspection_lookups_total{provider,result}`: `hit`, `negative_hit`, `joined` (a call that was under
-    /// way), `called`, `busy` (more than the file allows).
+    /// way), `called`, `busy` (more than the file allows), `stale` (a last answer, since there is no other).
     pub introspection_lookups: IntCounterVec,
     /// `tollgate_token_endpoint_requests_total{endpoint,outcome}`.
     pub token_endpoints: IntCounterVec,
+    /// `tollgate_session_events_total{event}`: see `SessionEvent` of the issuer.
+    pub session_events: IntCounterVec,
+    /// `tollgate_revocations`: entries in memory, some of which may have expired in the last half minute.
+    pub revocations: IntGauge,
+    /// `tollgate_revocations_synced_timestamp_seconds`: when the database last said that there is no more to know.
+    pub revocations_synced: IntGauge,
     /// `tollgate_upstream_duration_seconds{upstream}`: request sent to answer's head.
     pub upstream_duration: HistogramVec,
     /// `tollgate_upstream_failures_total{upstream,reason}`.
@@ -122,6 +131,11 @@ impl Metrics {
                 "Fetches that a token with an unknown key asked for.",
                 &["provider"],
             ),
+            key_file_reads: family.counters(
+                "key_file_reads_total",
+                "Key files that changed by outcome.",
+                &["provider", "outcome"],
+            ),
             keys_fetched: family.gauges(
                 "keys_fetched_timestamp_seconds",
                 "When a provider's keys were last fetched or confirmed; 0 before the first time.",
@@ -131,8 +145,8 @@ impl Metrics {
             keys_skipped: family.gauges("keys_skipped", "Fetched keys that can't be used.", &["provider"]),
             clock_skew: family.gauges(
                 "provider_clock_skew_seconds",
-                "How far the clock of a provider's key server is ahead of ours.",
-                &["provider"],
+                "How far a provider's clock is ahead of ours, by its key server or by its tokens.",
+                &["provider", "by"],
             ),
             introspection_calls: family.counters(
                 "introspection_calls_total",
@@ -148,6 +162,16 @@ impl Metrics {
                 "token_endpoint_requests_total",
                 "Requests to the token endpoints by outcome.",
                 &["endpoint", "outcome"],
+            ),
+            session_events: family.counters(
+                "session_events_total",
+                "What happened to sessions besides logins and refreshes.",
+                &["event"],
+            ),
+            revocations: family.gauge("revocations", "Revocations that tokens are checked against."),
+            revocations_synced: family.gauge(
+                "revocations_synced_timestamp_seconds",
+                "When the revocations in memory were last in step with the database; 0 before the first time.",
             ),
             upstream_duration: family.histograms(
                 "upstream_duration_seconds",

@@ -17,7 +17,7 @@ const PAGE: &str = "docs/configuration.md";
 
 /// Files that differ in what their defaults are, by the words that the page has for them. `NAME` stands in the
 /// places of names, as in the page.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 18] = [
     (
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
@@ -42,12 +42,35 @@ issuer: { algorithm: HS256, signing_key: '${LONG}' }",
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
     (
+        "guarded keys",
+        "providers: { NAME: { issuer: a, keys: { jwks_url: 'https://a/' }, fetch: { credential: { basic: { username: a, password: '${LONG}' } }, client_certificate: { certificate: a, key: b } }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
+    (
         "introspection",
         "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}' }, fetch: {}, audiences: [a] } }
 routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
     ),
+    (
+        "tenants",
+        "providers: { NAME: { issuer: 'https://a/{tenant}', keys: { discovery: true }, audiences: [a], tenants: { allow: [a] } } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, identity: { headers: { NAME: { from: tenant } } }, upstream: 'http://a' }]",
+    ),
+    (
+        "stale",
+        "providers: { NAME: { introspection: { endpoint: 'https://a/', client_id: a, client_secret: '${LONG}', on_error: stale }, audiences: [a] } }
+routes: [{ match: { path: /* }, auth: { providers: NAME }, upstream: 'http://a' }]",
+    ),
     ("own keys", "providers: { NAME: { issuer: a, keys: { own: true } } }\nissuer: {}"),
-    ("simplejwt", "issuer: { compatibility: simplejwt, signing_key: '${LONG}' }"),
+    (
+        "simplejwt",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { compatibility: simplejwt, signing_key: '${LONG}' }\nroutes: [{ match: { path: /* }, auth: { providers: OWN }, upstream: 'http://a' }]",
+    ),
+    ("hook", "issuer: { hook: { url: 'https://a/' } }"),
+    (
+        "user check",
+        "providers: { OWN: { issuer: a, keys: { own: true } } }\nissuer: { paths: {} }\nroutes: [{ match: { path: /* }, auth: { providers: OWN, user_check: {} }, upstream: 'http://a' }]",
+    ),
     (
         "django",
         "issuer: { users: { django: { database: 'sqlite://a', columns: {} } } }",

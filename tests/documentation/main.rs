@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod django;
 mod security;
+mod simplejwt;
 #[path = "../support/mod.rs"]
 mod support;
 

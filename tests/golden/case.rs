@@ -18,6 +18,8 @@ pub(crate) struct Golden {
 pub(crate) struct TestKeys {
     pub(crate) hs256_secret: String,
     pub(crate) another_hs256_secret: String,
+    pub(crate) rs256_private_pem: String,
+    pub(crate) rs256_public_pem: String,
 }
 
 /// One of the users who exist before each case.

@@ -1,103 +1,194 @@
-//! The running program as the recorded site: profile A's settings, its users, and its protected view as a route.
+//! The running program as the recorded site: a profile's settings, its users, and before its protected view a route.
 
-use std::future::IntoFuture as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
 use tokio::runtime::Runtime;
 use tollgate::base::UnixTime;
 use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserRows as _};
 
-use crate::case::{Case, Golden, Lifetimes, Step};
-use crate::support::{Home, Protocol, RawConnection, Tollgate, config};
-
-/// Where the recorded site has its protected view.
-pub(crate) const PROTECTED: &str = "/api/whoami/";
+use crate::case::{Golden, Lifetimes};
+use crate::profile::Profile;
+use crate::support::{Client, Home, Protocol, Reply, Tollgate, Upstream, config};
+use crate::wire::PROTECTED;
 
 const DATABASE: &str = "data/tollgate.db";
+/// The database of a site whose place the gateway takes.
+const SITE: &str = "data/site.db";
 
-/// Which gateway a case is played against.
-#[derive(Default)]
-pub(crate) struct Gateways {
-    /// For all cases that change neither users nor lifetimes. It ends with this value.
-    shared: Mutex<Option<Arc<Tollgate>>>,
+/// Where the users live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// In the gateway's own table.
+    Own,
+    /// In the tables of the site, to which refresh tokens are mirrored with their texts.
+    OfTheSite,
 }
 
-/// A request, its fields spelled as the case spells them.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) body: String,
+/// User names by id, as the application behind the gateway knows them.
+type Names = Arc<Mutex<HashMap<String, String>>>;
+
+/// A gateway and the application behind it.
+pub(crate) struct Gate {
+    gateway: Tollgate,
+    names: Names,
+    _application: Upstream,
+    /// The application's, which outlives each case.
+    _runtime: Runtime,
 }
 
-/// One case's own way to a gateway.
-pub(crate) struct Wire {
-    runtime: Runtime,
-    gateway: Arc<Tollgate>,
-    protocol: Protocol,
-    /// HTTP/1.1 is written and read by hand, so that both sides are seen as they are.
-    connection: Option<RawConnection>,
-}
+impl Gate {
+    pub(crate) fn start(golden: &Golden, profile: Profile, lifetimes: Lifetimes, users: Users) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let names = Names::default();
+        let (gateway, application) = runtime.block_on(start(golden, profile, (lifetimes, users), &names));
+        Self { gateway, names, _application: application, _runtime: runtime }
+    }
 
-impl Gateways {
-    pub(crate) fn wire(&self, golden: &Golden, case: &Case, protocol: Protocol) -> Wire {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let changes_users = case.steps.iter().any(|step| matches!(step, Step::Admin { .. }));
-        let gateway = if changes_users || case.lifetimes.is_some() {
-            Arc::new(runtime.block_on(start(golden, case.lifetimes)))
-        } else {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = || Arc::new(runtime.block_on(start(golden, None)));
-            Arc::clone(shared.get_or_insert_with(start))
-        };
-        Wire { runtime, gateway, protocol, connection: None }
+    pub(crate) fn client(&self, protocol: Protocol) -> Client {
+        self.gateway.client(protocol)
+    }
+
+    /// An act on the table of users, and what it returns.
+    pub(crate) async fn admin(&self, act: &[Value]) -> Value {
+        if act[0] == "outstanding" {
+            return self.outstanding(act[1].as_str().expect("a jti")).await;
+        }
+        let words: Vec<&str> = act.iter().map(|word| word.as_str().expect("a word")).collect();
+        let database = self.gateway.home.path(DATABASE);
+        let store = Sqlite::open(&database, Missing::Refuse).await.expect("the gateway's database");
+        let count = |done: bool| json!(u8::from(done));
+        let user = async |name| store.user_by_name(name).await.expect("the store").expect("a known user");
+        match words[..] {
+            ["deactivate", user] => count(store.set_active(user, false).await.expect("the store")),
+            ["activate", user] => count(store.set_active(user, true).await.expect("the store")),
+            ["setpw", user, password] => {
+                json!(store.set_password(user, &hash(password)).await.expect("the store"))
+            }
+            ["sethash", user, encoded] => {
+                let encoded = PasswordHash::from_stored(encoded.to_owned());
+                count(store.set_password(user, &encoded).await.expect("the store"))
+            }
+            ["pwhash", name] => json!(user(name).await.password.expect("a hash").as_stored()),
+            ["adduser", user, password] => {
+                let id = add(&store, user, password).await;
+                self.names.lock().unwrap().insert(id.clone(), user.to_owned());
+                json!(id.parse::<u64>().expect("a number"))
+            }
+            ["deluser", user] => count(store.remove_user(user).await.expect("the store")),
+            ["clearlastlogin", user] => {
+                let options = SqliteConnectOptions::new().filename(&database);
+                let mut database = SqliteConnection::connect_with(&options).await.expect("the database");
+                let cleared = sqlx::query("UPDATE users SET last_login = NULL WHERE username = ?").bind(user);
+                json!(cleared.execute(&mut database).await.expect("the database").rows_affected())
+            }
+            ["lastlogin", name] => json!(user(name).await.last_login.map(|time| time.0)),
+            _ => panic!("unknown act {act:?}"),
+        }
     }
 }
 
-async fn start(golden: &Golden, lifetimes: Option<Lifetimes>) -> Tollgate {
-    let lifetimes = lifetimes.unwrap_or(Lifetimes { access: 300, refresh: 86_400 });
-    let home: Home = config()
-        .env("SIMPLEJWT_SIGNING_KEY", &golden.test_keys.hs256_secret)
-        .set(
-            "issuer",
+impl Gate {
+    /// The site's row of a refresh token.
+    async fn outstanding(&self, jti: &str) -> Value {
+        let options = SqliteConnectOptions::new().filename(self.gateway.home.path(SITE));
+        let mut site = SqliteConnection::connect_with(&options).await.expect("the site's database");
+        let row = sqlx::query(
+            "SELECT o.user_id, o.token, b.id IS NOT NULL AS blacklisted, \
+                    unixepoch(o.expires_at) AS expires_at, unixepoch(o.created_at) AS created_at \
+               FROM token_blacklist_outstandingtoken o \
+               LEFT JOIN token_blacklist_blacklistedtoken b ON b.token_id = o.id WHERE o.jti = ?",
+        );
+        let row = row.bind(jti).fetch_optional(&mut site).await.expect("the site's tables");
+        row.map_or(Value::Null, |row| {
             json!({
-                "compatibility": "simplejwt",
-                "store": format!("sqlite://{DATABASE}"),
-                "signing_key": "${SIMPLEJWT_SIGNING_KEY}",
-                "access_token_lifetime": format!("{}s", lifetimes.access),
-                "refresh_token_lifetime": format!("{}s", lifetimes.refresh),
-                "rotate_refresh_tokens": true,
-                "blacklist_after_rotation": true,
-            }),
-        )
-        .set(
-            "providers.local",
-            json!({ "issuer": "any", "keys": { "own": true }, "required_claims": ["jti"] }),
-        )
-        .set("upstreams.echo", json!({ "builtin": "echo" }))
+                "user_id": row.get::<Option<i64>, _>("user_id"),
+                "token": row.get::<String, _>("token"),
+                "blacklisted": row.get::<bool, _>("blacklisted"),
+                "expires_at": row.get::<i64, _>("expires_at"),
+                "created_at": row.get::<i64, _>("created_at"),
+            })
+        })
+    }
+}
+
+/// The tables of a site, with the users.
+async fn make_site(home: &Home, golden: &Golden) {
+    let options = SqliteConnectOptions::new().filename(home.path(SITE)).create_if_missing(true);
+    let mut site = SqliteConnection::connect_with(&options).await.expect("a new database");
+    site.execute(include_str!("../data/simplejwt/site.sql")).await.expect("the site's tables");
+    for user in &golden.users {
+        let insert = sqlx::query(
+            "INSERT INTO auth_user (id, password, is_superuser, username, last_name, email, is_staff, is_active, \
+                                    date_joined, first_name) VALUES (?, ?, 0, ?, '', '', 0, ?, '2025-01-01', '')",
+        );
+        // As Django writes argon2's.
+        let password = format!("argon2{}", hash(&user.password).as_stored());
+        let insert = insert.bind(user.id).bind(password).bind(&user.username).bind(user.is_active);
+        insert.execute(&mut site).await.expect("a new user");
+    }
+}
+
+async fn start(
+    golden: &Golden,
+    profile: Profile,
+    (lifetimes, users): (Lifetimes, Users),
+    names: &Names,
+) -> (Tollgate, Upstream) {
+    let application = application(Arc::clone(names)).await;
+    let mut issuer = profile.issuer(lifetimes);
+    issuer["compatibility"] = json!("simplejwt");
+    issuer["store"] = json!(format!("sqlite://{DATABASE}"));
+    if users == Users::OfTheSite {
+        issuer["users"] = json!({ "django": {
+            "database": format!("sqlite://{SITE}"),
+            "token_blacklist": { "mirror": { "token_text": true } },
+        } });
+    }
+    let home: Home = config()
+        .env("SIMPLEJWT_SIGNING_KEY", profile.signing_key(&golden.test_keys))
+        .env("SIMPLEJWT_VERIFYING_KEY", &golden.test_keys.rs256_public_pem)
+        .set("issuer", issuer)
+        .set("providers.local", profile.provider())
         .push_route(json!({
             "match": { "path": PROTECTED },
-            "auth": { "providers": ["local"] },
+            "auth": { "providers": ["local"], "user_check": { "max_age": "0s" } },
             "identity": { "headers": { "X-User-Id": { "claim": "user_id" } } },
-            "upstream": "echo",
+            "upstream": application.url(),
         }))
         .into();
     let store = Sqlite::open(&home.path(DATABASE), Missing::Create).await.expect("a new database");
+    if users == Users::OfTheSite {
+        make_site(&home, golden).await;
+    }
     for user in &golden.users {
         let id = add(&store, &user.username, &user.password).await;
         assert_eq!(id, user.id.to_string());
         if !user.is_active {
             store.set_active(&user.username, false).await.expect("a known user");
         }
+        names.lock().unwrap().insert(id, user.username.clone());
     }
-    Tollgate::start(home).await
+    (Tollgate::start(home).await, application)
+}
+
+/// The recorded site's own view, which believes the gateway's header.
+async fn application(names: Names) -> Upstream {
+    Upstream::start(move |request| {
+        let id = request.header("x-user-id").expect("the gateway tells the user");
+        let username = names.lock().unwrap().get(id).cloned();
+        let id: u64 = id.parse().expect("a number");
+        Reply::json(json!({ "user_id": id, "username": username }))
+            .field("Allow", "GET, HEAD, OPTIONS")
+            .field("Vary", "Accept")
+    })
+    .await
 }
 
 async fn add(store: &Sqlite, username: &str, password: &str) -> String {
@@ -116,105 +207,4 @@ fn hash(password: &str) -> PasswordHash {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password(password.as_bytes()).expect("a hash");
     PasswordHash::from_stored(hash.to_string())
-}
-
-impl Wire {
-    /// Sends a request and waits for its answer.
-    pub(crate) fn send(&mut self, sent: &Sent) -> Response<Bytes> {
-        match self.protocol {
-            Protocol::Http1 => self.send_http1(sent),
-            Protocol::Http2 => self.send_http2(sent),
-        }
-    }
-
-    fn send_http1(&mut self, sent: &Sent) -> Response<Bytes> {
-        let connection = self.connection.take();
-        let answer = self.runtime.block_on(async {
-            let mut connection = match connection {
-                Some(connection) => connection,
-                None => self.gateway.raw().await,
-            };
-            connection.send(sent.bytes()).await;
-            let answer = match sent.method.as_str() {
-                "HEAD" => connection.answer_to_head().await,
-                _ => connection.answer().await,
-            };
-            self.connection = Some(connection);
-            answer.expect("an answer")
-        });
-        let mut response = Response::new(Bytes::copy_from_slice(&answer.body));
-        *response.status_mut() = answer.status().try_into().expect("a status");
-        for (name, value) in &answer.fields {
-            let name = HeaderName::try_from(name).expect("the name of a field");
-            response.headers_mut().append(name, HeaderValue::from_str(value).expect("a field's value"));
-        }
-        response
-    }
-
-    fn send_http2(&self, sent: &Sent) -> Response<Bytes> {
-        let method = Method::try_from(sent.method.as_str()).expect("a method");
-        let mut request = self.gateway.client(Protocol::Http2).request(method, &sent.path);
-        for (name, value) in &sent.fields {
-            request = request.header(name, value);
-        }
-        let answer = self.runtime.block_on(request.body(sent.body.clone()).into_future());
-        let mut response = Response::new(answer.body);
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
-        response
-    }
-
-    /// Lets time pass: what is waited for is the expiry of a token.
-    pub(crate) fn wait(&self, duration: Duration) {
-        self.runtime.block_on(async { tokio::time::sleep(duration).await });
-    }
-
-    /// An act on the table of users, and what it returns.
-    pub(crate) fn admin(&self, act: &[Value]) -> Value {
-        let words: Vec<&str> = act.iter().map(|word| word.as_str().expect("a word")).collect();
-        self.runtime.block_on(async {
-            let database = self.gateway.home.path(DATABASE);
-            let store = Sqlite::open(&database, Missing::Refuse).await.expect("the gateway's database");
-            let count = |done: bool| json!(u8::from(done));
-            match words[..] {
-                ["deactivate", user] => count(store.set_active(user, false).await.expect("the store")),
-                ["activate", user] => count(store.set_active(user, true).await.expect("the store")),
-                ["setpw", user, password] => {
-                    json!(store.set_password(user, &hash(password)).await.expect("the store"))
-                }
-                ["adduser", user, password] => {
-                    let id = add(&store, user, password).await;
-                    json!(id.parse::<u64>().expect("a number"))
-                }
-                ["deluser", user] => count(store.remove_user(user).await.expect("the store")),
-                // Nobody has logged in before, so there is nothing to clear.
-                ["clearlastlogin", _] => json!(1),
-                ["lastlogin", user] => {
-                    let user = store.user_by_name(user).await.expect("the store").expect("a known user");
-                    json!(user.last_login.map(|time| time.0))
-                }
-                _ => panic!("unknown act {act:?}"),
-            }
-        })
-    }
-}
-
-/// The program's time, as a duration since 1970.
-#[expect(clippy::disallowed_methods, reason = "expiries are waited for to less than a second")]
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time of our age")
-}
-
-impl Sent {
-    /// As HTTP/1.1 writes it.
-    fn bytes(&self) -> String {
-        let mut text = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, self.path);
-        for (name, value) in &self.fields {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !self.body.is_empty() {
-            text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
-        }
-        format!("{text}\r\n{}", self.body)
-    }
 }

@@ -1,7 +1,8 @@
-//! Replays the recorded answers of djangorestframework-simplejwt, profile A, one trial a case, against the running
-//! program over TLS, the protected view being a route of it.
+//! Replays the recorded answers of djangorestframework-simplejwt, under all profiles that they were recorded under, one
+//! trial a case: against the running program over TLS, the protected view being an application behind it, and against
+//! the real SimpleJWT, so that the comparison is honest.
 //!
-//! `case` reads the recording, `replay` plays a case over a `gateway::Wire` and compares. What is not replayed stands
+//! `case` reads the recording, `replay` plays a case over a `wire::Wire` and compares. Where it leaves the recording stands
 //! in `elsewhere`.
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
@@ -9,10 +10,13 @@
 mod case;
 mod elsewhere;
 mod gateway;
+mod profile;
 mod replay;
+mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
+mod wire;
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
@@ -21,9 +25,10 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Trial};
 
 use case::{Case, Golden};
-use gateway::Gateways;
+use profile::Profile;
 use replay::Replay;
-use support::Protocol;
+use support::{Protocol, server_missing, trial};
+use wire::{Ends, Whose};
 
 /// Played over HTTP/2 too: one of each kind of answer, and the bodies that differ in form.
 const OVER_HTTP2: [&str; 12] = [
@@ -44,86 +49,117 @@ const OVER_HTTP2: [&str; 12] = [
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let golden = Arc::new(Golden::read());
-    let gateways = Arc::new(Gateways::default());
-    let cases = || golden.cases.iter().filter(|case| case.profiles.contains('A'));
-    let names: HashSet<_> = cases().map(|case| case.name.clone()).collect();
-    let over_http2 = cases().filter(|case| OVER_HTTP2.contains(&case.name.as_str()));
-    let played =
-        cases().map(|case| (case, Protocol::Http1)).chain(over_http2.map(|case| (case, Protocol::Http2)));
-    let played = played.filter(|(case, _)| elsewhere::reason(&case.name).is_none());
-    let played = played.map(|(case, protocol)| Played {
-        golden: Arc::clone(&golden),
-        gateways: Arc::clone(&gateways),
-        case: case.clone(),
-        protocol,
-    });
-    let played: Vec<Played> = played.collect();
-    // Whoever runs each trial in a process of its own would start a gateway for each case.
+    let ends = Arc::new(Ends::default());
+    let names: HashSet<_> = golden.cases.iter().map(|case| case.name.clone()).collect();
+    // Whoever runs each trial in a process of its own would start a server for each case.
     let is_alone = std::env::var_os("NEXTEST").is_some();
-    let mut trials = if is_alone { in_groups(played) } else { one_by_one(played) };
-    trials.extend(cases().filter_map(|case| {
-        let reason = elsewhere::reason(&case.name)?;
-        Some(Trial::test(&case.name, || Ok(())).with_kind(reason).with_ignored_flag(true))
-    }));
+    let missing = server_missing(site::program());
+    let mut trials = Vec::new();
+    for whose in [Whose::Ours, Whose::Theirs] {
+        let played = all(&golden, &ends, whose);
+        let missing = missing.as_deref().filter(|_| whose == Whose::Theirs);
+        trials.extend(if is_alone { in_groups(played, missing) } else { one_by_one(played, missing) });
+    }
     trials.push(Trial::test("cases_that_are_listed_by_name_exist", move || {
-        let ignored = elsewhere::REASONS.iter().flat_map(|(_, names)| *names);
-        let different = elsewhere::ANOTHER_ANSWER.iter().flat_map(|(_, _, names)| *names);
-        match ignored.chain(different).chain(&OVER_HTTP2).find(|name| !names.contains(**name)) {
+        match OVER_HTTP2.iter().find(|name| !names.contains(**name)) {
             None => Ok(()),
-            Some(unknown) => Err(format!("{unknown} is listed and no case of profile A").into()),
+            Some(unknown) => Err(format!("{unknown} is listed and no case").into()),
         }
     }));
     // So that the last case ends what it shares with the others.
-    drop(gateways);
+    drop(ends);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// One case over one protocol.
+/// Each case under each of its profiles, and some over HTTP/2 too.
+fn all(golden: &Arc<Golden>, ends: &Arc<Ends>, whose: Whose) -> Vec<Played> {
+    let mut all = Vec::new();
+    for profile in Profile::ALL {
+        for case in golden.cases.iter().filter(|case| case.profiles.contains(profile.letter())) {
+            let is_twice =
+                whose == Whose::Ours && profile == Profile::A && OVER_HTTP2.contains(&case.name.as_str());
+            let protocols =
+                if is_twice { &[Protocol::Http1, Protocol::Http2][..] } else { &[Protocol::Http1] };
+            all.extend(protocols.iter().map(|&protocol| Played {
+                golden: Arc::clone(golden),
+                ends: Arc::clone(ends),
+                case: case.clone(),
+                by: (whose, profile),
+                protocol,
+            }));
+        }
+    }
+    all
+}
+
+/// One case under one profile over one protocol.
 struct Played {
     golden: Arc<Golden>,
-    gateways: Arc<Gateways>,
+    ends: Arc<Ends>,
     case: Case,
+    by: (Whose, Profile),
     protocol: Protocol,
 }
 
 impl Played {
     fn name(&self) -> String {
-        match self.protocol {
-            Protocol::Http1 => self.case.name.clone(),
-            Protocol::Http2 => format!("{} over HTTP/2", self.case.name),
+        let protocol = match self.protocol {
+            Protocol::Http1 => "",
+            Protocol::Http2 => " over HTTP/2",
+        };
+        format!("{} {}{protocol}", self.prefix(), self.case.name)
+    }
+
+    fn prefix(&self) -> String {
+        let (whose, profile) = self.by;
+        match whose {
+            Whose::Ours => profile.letter().to_owned(),
+            Whose::Theirs => format!("SimpleJWT {}", profile.letter()),
+        }
+    }
+
+    /// The cases of one name's first word go together, but for those that mostly wait; and all of the real SimpleJWT,
+    /// which takes long to start.
+    fn group(&self) -> String {
+        let word = self.case.name.split('.').next().unwrap_or_default();
+        match self.by.0 {
+            _ if self.case.lifetimes.is_some() => self.name(),
+            Whose::Ours => format!("{} {word}", self.prefix()),
+            Whose::Theirs => self.prefix(),
         }
     }
 
     fn play(self) -> Result<(), String> {
-        let wire = self.gateways.wire(&self.golden, &self.case, self.protocol);
-        Replay::new(wire, self.golden.test_keys.clone()).run(self.case)
+        let wire = self.ends.wire(&self.golden, &self.case, self.by, self.protocol);
+        Replay::new(wire, self.by.1, self.golden.test_keys.clone()).run(self.case)
     }
 }
 
-fn one_by_one(played: Vec<Played>) -> Vec<Trial> {
-    played
-        .into_iter()
-        .map(|played| Trial::test(played.name(), || played.play().map_err(Into::into)))
-        .collect()
+fn one_by_one(played: Vec<Played>, missing: Option<&str>) -> Vec<Trial> {
+    let trial = |played: Played| {
+        trial(&played.name(), missing, || {
+            if let Err(error) = played.play() {
+                panic!("{error}");
+            }
+        })
+    };
+    played.into_iter().map(trial).collect()
 }
 
-/// One trial for all cases whose names begin with the same word, but for those that mostly wait. It names each case
-/// that fails.
-fn in_groups(played: Vec<Played>) -> Vec<Trial> {
+/// One trial for each group. It names each case that fails.
+fn in_groups(played: Vec<Played>, missing: Option<&str>) -> Vec<Trial> {
     let mut groups: BTreeMap<String, Vec<Played>> = BTreeMap::new();
     for played in played {
-        let word = played.case.name.split('.').next().unwrap_or_default().to_owned();
-        let group = if played.case.lifetimes.is_some() { played.name() } else { word };
-        groups.entry(group).or_default().push(played);
+        groups.entry(played.group()).or_default().push(played);
     }
     let trial = |(group, played): (String, Vec<Played>)| {
-        Trial::test(group, || {
+        trial(&group, missing, || {
             let failed = played.into_iter().filter_map(|played| {
                 let name = played.name();
                 played.play().err().map(|error| format!("{name}: {error}"))
             });
             let failed: Vec<String> = failed.collect();
-            if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+            assert!(failed.is_empty(), "{}", failed.join("\n"));
         })
     };
     groups.into_iter().map(trial).collect()

@@ -6,9 +6,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-/// Issues server certificates, and makes clients that trust these alone.
+/// Issues certificates, and makes clients and servers that trust these alone.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -34,9 +37,33 @@ impl Authority {
 
     /// A server certificate for these names and addresses.
     pub fn issue(&self, names: &[&str]) -> Issued {
+        self.issue_for(ExtendedKeyUsagePurpose::ServerAuth, names)
+    }
+
+    /// A client certificate for this name.
+    pub fn issue_to_client(&self, name: &str) -> Issued {
+        self.issue_for(ExtendedKeyUsagePurpose::ClientAuth, &[name])
+    }
+
+    /// A server's settings that let in clients of this authority alone. `names` are the server's own.
+    pub fn server_for_clients(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), Arc::clone(&provider));
+        let own = self.issue(names);
+        let chain = CertificateDer::pem_slice_iter(own.certificate.as_bytes()).collect::<Result<_, _>>();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients.build().unwrap())
+            .with_single_cert(chain.unwrap(), PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap());
+        Arc::new(config.unwrap())
+    }
+
+    fn issue_for(&self, purpose: ExtendedKeyUsagePurpose, names: &[&str]) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued { certificate: certificate.pem(), key: key.serialize_pem() }
@@ -58,15 +85,19 @@ impl Authority {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         Arc::new(config)
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        roots
     }
 }

@@ -6,8 +6,14 @@ use serde_json::json;
 use crate::support::{Answer, Home, Protocol};
 use crate::{PASSWORD, Site, USER, assert_refused, credentials, login, refresh};
 
-const ENDPOINTS: [&str; 4] =
-    ["/api/token/", "/api/token/refresh/", "/api/token/verify/", "/api/token/blacklist/"];
+const ENDPOINTS: [&str; 6] = [
+    "/api/token/",
+    "/api/token/refresh/",
+    "/api/token/verify/",
+    "/api/token/blacklist/",
+    "/api/token/logout/",
+    "/api/token/logout/all/",
+];
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 

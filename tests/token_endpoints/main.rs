@@ -4,11 +4,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod ending;
+mod hook;
 mod input;
 mod outage;
+mod races;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;
+mod throttle;
 
 use serde_json::{Value, json};
 use support::{Answer, Config, Connection, Home, Protocol, Tollgate, Upstream, config};

@@ -169,7 +169,7 @@ async fn beside<T>(site: &Site, tokens: &Pair, other: impl Future<Output = T>) -
     (done, proxied)
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -192,6 +192,6 @@ async fn assert_outage_is_reported(site: &Site, endpoints: &[&str], cause: &str)
 }
 
 /// A connection to the gateway's database that is none of its own.
-async fn stranger(site: &Site) -> SqliteConnection {
+pub(crate) async fn stranger(site: &Site) -> SqliteConnection {
     SqliteConnectOptions::new().filename(site.gate.home.path(DATABASE)).connect().await.unwrap()
 }

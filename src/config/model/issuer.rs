@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Users;
-use crate::base::{Algorithm, Secret};
+use super::{ClaimHook, Provider, SessionRules, TokenForm, Users};
+use crate::base::{Algorithm, Rate, Secret};
+
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -24,20 +25,36 @@ pub struct Issuer {
     pub rotate_refresh_tokens: bool,
     /// The rotated token is refused from then on; default true, SimpleJWT's false.
     pub blacklist_after_rotation: bool,
+    /// How sessions live and end.
+    pub sessions: SessionRules,
     /// What tokens are signed with; default ES256, SimpleJWT's HS256.
     pub algorithm: Algorithm,
     /// `signing_key:` an HMAC secret, or a private key in PEM. `None`: the key ring.
     pub signing_key: Option<Secret>,
+    /// `verifying_key:` the public half of `signing_key` in PEM, if it is said: the two must fit.
+    pub verifying_key: Option<Secret>,
     /// `key_ring:` its folder; default `keys` below `state.directory`.
     pub key_ring: PathBuf,
+    /// `update_last_login:` a login writes its time to the user's row; default true, SimpleJWT's false.
+    pub update_last_login: bool,
+    /// How tokens look and how they are looked at.
+    pub form: TokenForm,
     /// Claims added to each user's tokens, in the order of the file.
     pub claims: Vec<(String, ClaimSource)>,
+    /// `hook:` who knows more claims.
+    pub hook: Option<ClaimHook>,
+    /// `throttle:` which failed logins are slowed down.
+    pub throttle: Throttle,
+    /// The providers whose refresh tokens are exchanged for a session here.
+    pub exchange: Vec<Provider>,
     /// `iss` of the tokens: that of the provider with own keys, unless it says `any`.
     pub issuer: Option<String>,
     /// `aud` of the tokens: the audiences of the provider with own keys.
     pub audiences: Vec<String>,
     /// How far clocks may differ when a refresh token is read: the leeway of the provider with own keys.
     pub leeway: Duration,
+    /// So long after its `exp` may a token still be taken by some provider of the file.
+    pub longest_leeway: Duration,
 }
 
 /// `compatibility:` of the issuer.
@@ -49,17 +66,46 @@ pub enum Compatibility {
     SimpleJwt,
 }
 
-/// `paths:` of the issuer, each absolute.
-#[derive(Debug, Clone)]
+/// `paths:` of the issuer, each absolute. `None`, written as `off`: there is no such endpoint.
+#[derive(Debug, Clone, Default)]
 pub struct TokenPaths {
     /// Log in; default `/api/token/`.
-    pub obtain: String,
+    pub obtain: Option<String>,
     /// Trade a refresh token; default `/api/token/refresh/`.
-    pub refresh: String,
+    pub refresh: Option<String>,
     /// Ask whether a token is good; default `/api/token/verify/`.
-    pub verify: String,
+    pub verify: Option<String>,
     /// End a refresh token; default `/api/token/blacklist/`.
-    pub blacklist: String,
+    pub blacklist: Option<String>,
+    /// End a session; default `/api/token/logout/`.
+    pub logout: Option<String>,
+    /// End all sessions of a user; default `/api/token/logout/all/`.
+    pub logout_all: Option<String>,
+    /// Log in for a sliding token; default off.
+    pub sliding_obtain: Option<String>,
+    /// Renew a sliding token; default off.
+    pub sliding_refresh: Option<String>,
+}
+
+impl TokenPaths {
+    /// All that are there.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        let Self { obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh } =
+            self;
+        let paths = [obtain, refresh, verify, blacklist, logout, logout_all, sliding_obtain, sliding_refresh];
+        paths.into_iter().flatten().map(String::as_str)
+    }
+}
+
+/// `throttle:` of the issuer: how many failed logins are taken before one has to wait. `None`: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Throttle {
+    /// With one name from one network; default 10/1m.
+    pub per_account: Option<Rate>,
+    /// From one address, whatever the name; default 30/1m.
+    pub per_address: Option<Rate>,
+    /// With one name, from all networks together that never logged in with it; default 100/10m.
+    pub account_ceiling: Option<Rate>,
 }
 
 /// Where the value of an added claim comes from.
@@ -71,6 +117,11 @@ pub enum ClaimSource {
     Email,
     /// `{ from: roles }`: names joined by blanks, as a scope is written.
     Roles,
+    /// `{ from: groups }`: names of roles as a list.
+    Groups,
+    /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
+    /// is known.
+    Column(String),
     /// `{ value: … }`: this text.
     Constant(String),
 }

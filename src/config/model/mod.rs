@@ -4,20 +4,30 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod fetch;
+mod hook;
 mod issuer;
 mod providers;
 mod routes;
 mod server;
+mod sessions;
+mod token_form;
 mod upstreams;
 mod users;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::base::UnixTime;
+
+pub use self::fetch::*;
+pub use self::hook::*;
 pub use self::issuer::*;
 pub use self::providers::*;
 pub use self::routes::*;
 pub use self::server::*;
+pub use self::sessions::*;
+pub use self::token_form::*;
 pub use self::upstreams::*;
 pub use self::users::*;
 
@@ -36,6 +46,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// `issuer:`; without it Tollgate issues no tokens.
     pub issuer: Option<Issuer>,
+    /// `revocations:`.
+    pub revocations: RevocationRules,
     /// `upstreams:`, in the order of the file, then those that routes name by URL.
     pub upstreams: Vec<Upstream>,
     /// `routes:`, in the order of the file.
@@ -44,8 +56,37 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// `observability:`.
     pub observability: Observability,
+    /// What the presets of `providers:` stand for, in the order of the file.
+    pub presets: Vec<PresetMeaning>,
     /// What is allowed but deserves a word, e.g. `audiences: any`. Printed at start and by `check`.
     pub warnings: Vec<Warning>,
+}
+
+/// What a `preset:` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresetMeaning {
+    /// Of which provider.
+    pub provider: String,
+    /// Its name.
+    pub preset: String,
+    /// YAML that says the same without it: `providers:` with this provider. Variables are not put in.
+    pub words: String,
+}
+
+impl Config {
+    /// What deserves a word at this time: [`Config::warnings`], and what was to be until a date that has passed.
+    #[must_use]
+    pub fn warnings_at(&self, now: UnixTime) -> Vec<Warning> {
+        let ended = self.providers.iter().filter_map(|provider| {
+            let until = provider.rules.until.filter(|until| until.at <= now)?;
+            Some(Warning {
+                place: until.place,
+                path: format!("providers.{}.until", provider.name),
+                message: "has passed: its tokens are refused, and the provider can go".to_owned(),
+            })
+        });
+        self.warnings.iter().cloned().chain(ended).collect()
+    }
 }
 
 /// A remark on a valid file.

@@ -2,7 +2,10 @@
 
 use http::{HeaderName, Method};
 
-use crate::base::{ClaimPath, RouteName};
+use std::time::Duration;
+
+use crate::base::{ClaimPath, RouteName, TokenClass};
+
 /// One of `routes:`.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -58,7 +61,46 @@ pub enum RouteAuth {
         mode: AuthMode,
         /// Where the token is; at least one place, no two the same.
         token_from: Vec<TokenSource>,
+        /// Whether answers say in `Tollgate-Token-Expires-In` how many seconds the token has left; default false.
+        expires_in_header: bool,
+        /// How it is looked at, and refused.
+        manner: Manner,
     },
+}
+
+/// How a route looks at credentials and refuses them, beyond whose they may be.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// `auth.refusals:` the form of a 401.
+    pub refusals: RefusalForm,
+    /// Headers are read as SimpleJWT reads them: schemes with case, exactly two words. Only in its profile.
+    pub exact_header: bool,
+    /// What of the issuer's tokens is asked of its store. `None`: nothing, a good token is good until it expires.
+    pub standing_check: Option<StandingCheck>,
+}
+
+/// `auth.refusals` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalForm {
+    /// `standard`, the default: RFC 6750's challenge, and a body that says no more.
+    Standard,
+    /// `drf`, the default in SimpleJWT's profile: Django REST framework's body, with SimpleJWT's wording.
+    Drf {
+        /// Those that the route's tokens may be of, as the body lists them.
+        classes: Vec<TokenClass>,
+    },
+}
+
+/// What is asked of the issuer's store about a token that it signed, and how old an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandingCheck {
+    /// `auth.user_check`: whether the user exists, is let in and has the same password still. False: only whether a
+    /// sliding token is blacklisted.
+    pub users: bool,
+    /// `max_age:` an older answer is asked for again; default 5s. Zero: each request asks.
+    pub max_age: Duration,
+    /// `stale_if_error:` how old an answer may be where the store gives none; default 1m.
+    pub stale_if_error: Duration,
 }
 
 /// One of `auth.token_from` of a route; default `Authorization: Bearer`.
@@ -118,6 +160,8 @@ pub enum IdentitySource {
     Claims(Vec<ClaimPath>),
     /// The issuer configured for the provider whose key verified the token.
     ConfiguredIssuer,
+    /// The tenant that its issuer names, of a provider whose issuer is a pattern. No claim can stand in its place.
+    Tenant,
 }
 
 /// `identity.token` of a route.

@@ -45,6 +45,30 @@ pub struct DjangoUsers {
     pub user_column: String,
     /// How passwords are hashed.
     pub passwords: Arc<DjangoPasswords>,
+    /// `token_blacklist:` SimpleJWT's own tables. `None`: they are not looked at.
+    pub token_blacklist: Option<TokenBlacklist>,
+}
+
+/// `token_blacklist:` the tables of SimpleJWT's application of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBlacklist {
+    /// `outstanding_table:` default `token_blacklist_outstandingtoken`, beside the table of users.
+    pub outstanding: TableName,
+    /// `blacklisted_table:` default `token_blacklist_blacklistedtoken`, likewise.
+    pub blacklisted: TableName,
+    /// `mirror:` whether tokens of ours are written there.
+    pub mirror: Mirror,
+}
+
+/// `mirror:` of the blacklist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirror {
+    /// The tables are only read.
+    Off,
+    /// Each refresh token gets a row without its text.
+    Rows,
+    /// `{ token_text: true }`: with its text, as SimpleJWT keeps it. Whoever reads the table can use it.
+    WithText,
 }
 
 /// `database:` a URL whose password is never printed.

@@ -114,9 +114,12 @@ mod in_a_header {
         let own = HeaderName::from_static("x-api-token");
         let other = HeaderName::from_static("x_api_token");
         let auth = |sources: &[TokenSource]| Auth::Required {
+            expires_in_header: false,
             providers: crate::gateway::snapshot::Providers::default(),
             mode: crate::config::AuthMode::Enforce,
             credentials: Credentials::new(sources),
+            refusals: crate::config::RefusalForm::Standard,
+            standing_check: None,
         };
         let auth = auth(&[bearer(own.clone(), &[])]);
         for (forwarding, forwarded) in [(TokenForwarding::Forward, true), (TokenForwarding::Remove, false)] {

@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Where a URL leads.
 pub(super) struct Target<'u> {
-    tls: bool,
+    pub(super) tls: bool,
     pub(super) host: &'u str,
     pub(super) port: u16,
 }
@@ -67,7 +67,17 @@ pub(super) async fn get(
     if let Some(etag) = etag {
         request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
     }
-    send(client, url, request).await
+    let Some(credential) = &client.options.credential else { return send(client, url, request).await };
+    if client.knows(url) {
+        request.headers_mut().insert(AUTHORIZATION, credential.authorization().await?);
+        return send(client, url, request).await;
+    }
+    send(client, url, request).await.map_err(|error| match error {
+        FetchError::Status(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+            FetchError::Withheld(status)
+        }
+        error => error,
+    })
 }
 
 /// See [`Client::post_form`].
@@ -101,6 +111,9 @@ pub(super) async fn post_json(
     let mut request = request(url, accept)?;
     *request.method_mut() = Method::POST;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(credential) = client.options.credential.as_ref().filter(|_| client.knows(url)) {
+        request.headers_mut().insert(AUTHORIZATION, credential.authorization().await?);
+    }
     *request.body_mut() = Full::new(document);
     match send(client, url, request).await?.content {
         Content::New(body) => Ok(body),
@@ -114,7 +127,8 @@ async fn send(client: &Client, url: &Uri, request: Request<Full<Bytes>>) -> Resu
     if !target.tls && !client.options.allow_http {
         return Err(FetchError::PlainHttp);
     }
-    let connecting = connect(client, &target);
+    let tls = if client.knows(url) { &client.tls_of_known } else { &client.tls };
+    let connecting = connect(client, tls, &target);
     let stream = timeout(client.options.connect_timeout, connecting)
         .await
         .unwrap_or(Err(FetchError::ConnectTimeout))?;
@@ -145,9 +159,13 @@ async fn send(client: &Client, url: &Uri, request: Request<Full<Bytes>>) -> Resu
     .await
 }
 
-async fn connect(client: &Client, target: &Target<'_>) -> Result<Box<dyn Stream>, FetchError> {
+async fn connect(
+    client: &Client,
+    tls: &Arc<rustls::ClientConfig>,
+    target: &Target<'_>,
+) -> Result<Box<dyn Stream>, FetchError> {
     let allow_private = client.options.allow_private_addresses;
-    let stream = match &client.options.proxy {
+    let stream = match client.options.proxies.choose(target)? {
         None => {
             let addresses = addresses(target, allow_private).await?;
             TcpStream::connect(addresses.as_slice()).await.map_err(FetchError::Unreachable)?
@@ -166,7 +184,7 @@ async fn connect(client: &Client, target: &Target<'_>) -> Result<Box<dyn Stream>
         return Ok(Box::new(stream));
     }
     let name = ServerName::try_from(target.host).map_err(|_| FetchError::Url)?.to_owned();
-    let connector = TlsConnector::from(Arc::clone(&client.tls));
+    let connector = TlsConnector::from(Arc::clone(tls));
     let stream = connector.connect(name, stream).await.map_err(FetchError::Tls)?;
     Ok(Box::new(stream))
 }

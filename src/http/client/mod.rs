@@ -7,7 +7,9 @@
 //! spelled or resolved, leads into the private network.
 
 mod address;
+mod credential;
 mod exchange;
+mod proxies;
 mod tls;
 mod tunnel;
 
@@ -22,6 +24,8 @@ use tokio::time::timeout;
 
 use crate::base::{ByteSize, UnixTime};
 
+pub use credential::{ClientCertificate, Credential, Origin};
+pub use proxies::Proxies;
 pub use tls::{ClientTlsError, client_config as tls_config};
 pub use tunnel::ProxyRefusal;
 
@@ -40,9 +44,15 @@ pub struct ClientOptions {
     pub allow_private_addresses: bool,
     /// The certificates, in PEM, of the only authorities to trust; `None` for those that the system trusts.
     pub ca: Option<PathBuf>,
-    /// `http://HOST:PORT` of a proxy that connects (RFC 9110, section 9.3.6). It resolves names, so that it, and not the
-    /// client, decides where they may lead; addresses are looked at here all the same.
-    pub proxy: Option<Uri>,
+    /// Who connects in the client's place (RFC 9110, section 9.3.6). A proxy resolves names, so that it, and not the client,
+    /// decides where they may lead; addresses are looked at here all the same.
+    pub proxies: Proxies,
+    /// Shown to `known` servers alone.
+    pub credential: Option<Credential>,
+    /// Shown to `known` servers alone.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The servers that the file names, which may learn who the client is.
+    pub known: Vec<Origin>,
 }
 
 /// A client with its options and trust.
@@ -50,6 +60,8 @@ pub struct ClientOptions {
 pub struct Client {
     options: ClientOptions,
     tls: Arc<rustls::ClientConfig>,
+    /// With the client's own certificate.
+    tls_of_known: Arc<rustls::ClientConfig>,
 }
 
 /// A good answer.
@@ -95,12 +107,23 @@ pub enum FetchError {
     /// The proxy does not connect.
     #[error("the proxy refuses: {0}")]
     Proxy(ProxyRefusal),
+    /// There should be a proxy, but not of a kind that can be used.
+    #[error("the environment names a proxy that is not http://HOST:PORT (`fetch.proxy: none` goes without)")]
+    UnusableProxy,
     /// No TLS: mostly a certificate that is not trusted.
     #[error("no TLS connection: {0}")]
     Tls(#[source] std::io::Error),
     /// No connection in time.
     #[error("no connection in time")]
     ConnectTimeout,
+    /// There is no credential to send.
+    #[error("the credential can't be used: {0}")]
+    Credential(#[source] std::io::Error),
+    /// The server may want the credential, which is not for it.
+    #[error(
+        "the answer has status {0}, and fetch.credential is not sent to this server (fetch.credential.also_to)"
+    )]
+    Withheld(StatusCode),
     /// The answer was not complete in time.
     #[error("no complete answer in time")]
     Timeout,
@@ -125,25 +148,34 @@ impl FetchError {
         match self {
             Self::Url | Self::PlainHttp | Self::PrivateAddress(_) => "forbidden",
             Self::Unresolved(_) | Self::Unreachable(_) => "unreachable",
-            Self::Proxy(_) => "proxy",
+            Self::Proxy(_) | Self::UnusableProxy => "proxy",
             Self::Tls(_) => "tls",
             Self::ConnectTimeout | Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
             Self::Redirect(_) => "redirect",
-            Self::Status(_) => "status",
+            Self::Credential(_) => "credential",
+            Self::Status(_) | Self::Withheld(_) => "status",
             Self::TooLarge(_) => "too_large",
         }
     }
 }
 
 impl Client {
-    /// Reads the authorities to trust.
+    /// Reads the authorities to trust, and the client's own certificate.
     ///
     /// # Errors
-    /// Where `ca` can't be read or holds no certificate.
+    /// Where `ca` or `client_certificate` can't be read or used.
     pub fn new(options: ClientOptions) -> Result<Self, ClientTlsError> {
-        let tls = tls::client_config(options.ca.as_deref())?;
-        Ok(Self { options, tls })
+        let tls = tls::client_config(options.ca.as_deref(), None)?;
+        let tls_of_known = match &options.client_certificate {
+            Some(own) => tls::client_config(options.ca.as_deref(), Some(own))?,
+            None => Arc::clone(&tls),
+        };
+        Ok(Self { options, tls, tls_of_known })
+    }
+
+    fn knows(&self, url: &Uri) -> bool {
+        Origin::of(url).is_some_and(|origin| self.options.known.contains(&origin))
     }
 
     /// Gets a document. With the `ETag` of an earlier answer the server may say that nothing changed.

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use http::Uri;
+use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use super::FetchError;
 use super::exchange::Target;
+use super::proxies::Proxy;
 
 /// How long the head of a proxy's answer may be.
 const LONGEST_HEAD: usize = 8 * 1024;
@@ -31,15 +33,21 @@ impl fmt::Display for ProxyRefusal {
 }
 
 /// Lets the proxy connect to the target. What is sent on the stream from then on, the target gets.
-pub(super) async fn open(proxy: &Uri, target: &Target<'_>) -> Result<TcpStream, FetchError> {
-    let proxy = Target::of(proxy)?;
+pub(super) async fn open(proxy: &Proxy, target: &Target<'_>) -> Result<TcpStream, FetchError> {
+    let authorization = proxy.authorization.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+    let proxy = Target::of(&proxy.url)?;
     let unreachable = FetchError::Unreachable;
     let mut stream = TcpStream::connect((proxy.host, proxy.port)).await.map_err(unreachable)?;
     // The host comes from a parsed URL, which holds no control characters.
     let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.to_owned() };
     let authority = format!("{host}:{}", target.port);
-    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
+    let mut request =
+        Zeroizing::new(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes());
+    if !authorization.is_empty() {
+        request.extend([b"Proxy-Authorization: ", authorization, b"\r\n"].into_iter().flatten());
+    }
+    request.extend(b"\r\n");
+    stream.write_all(&request).await.map_err(unreachable)?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == LONGEST_HEAD {

@@ -3,6 +3,7 @@
 //! The site keeps its tables; Tollgate writes two columns, as Django does at a login: `last_login`, and `password` where
 //! a hash is renewed. `statements` writes the SQL for the site's names and the type of its key.
 
+mod blacklist;
 mod statements;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
+pub use self::blacklist::{DjangoBlacklist, MirroredToken};
 use self::statements::Statements;
 use super::known_users::words;
 use super::sql::{Row, Sql};

@@ -64,7 +64,7 @@ impl Key {
     }
 
     /// A parameter of this type.
-    fn placeholder(self, dialect: Dialect) -> String {
+    pub(super) fn placeholder(self, dialect: Dialect) -> String {
         match self {
             Self::Integer => dialect.integer("?"),
             Self::Uuid if dialect == Dialect::Postgres => "CAST(? AS uuid)".to_owned(),
@@ -172,7 +172,7 @@ impl Statements {
 }
 
 /// The declared type of the user table's key.
-async fn key_type(sql: &Sql, users: &DjangoUsers) -> Result<Key, sqlx::Error> {
+pub(super) async fn key_type(sql: &Sql, users: &DjangoUsers) -> Result<Key, sqlx::Error> {
     let dialect = sql.dialect();
     let (table, id) = (&users.table, users.columns.id.as_str());
     let schema = table.schema.as_deref().unwrap_or_default();

@@ -3,8 +3,10 @@
 //! SQLite takes one writer at a time. A transaction that reads first and writes later fails at once when another
 //! wrote in between, so writers queue for the one writing connection and begin with `BEGIN IMMEDIATE`.
 
+mod ending;
 mod known_users;
 mod sessions;
+mod upkeep;
 mod users;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,18 +18,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, SqlSafeStr, Transaction};
+use tokio::sync::OnceCell;
 
 use super::{
-    Answer, NewSession, NewUser, OldToken, OpenError, OwnUsers, PasswordHash, RefreshState, RefreshToken,
-    Rotated, Rotation, Scheme, Sessions, StoreError, User, UserId, UserRows,
+    AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
+    RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
+    User, UserId, UserRows, Which,
 };
-use crate::base::UnixTime;
+use crate::base::{Secret, UnixTime};
 
 /// How long SQLite waits for the lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_300);
@@ -41,6 +45,8 @@ pub struct Sqlite {
     file: PathBuf,
     /// Swapped when the file at the path is another one than before.
     pools: ArcSwap<Pools>,
+    /// Set when the tables have this version's form.
+    migrated: OnceCell<()>,
 }
 
 /// What to do when there is no database.
@@ -79,6 +85,30 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`], also if the tables were made by a newer version.
     pub async fn open(file: &Path, missing: Missing) -> Result<Self, OpenError> {
+        let store = Self::lazy(file, missing)?;
+        // Here and not at the first use: a database that can't be opened should stop a command.
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// As [`Self::open`], for who goes on where the database is there and does not answer: each call tries to bring the
+    /// tables to their form, until one has.
+    ///
+    /// # Errors
+    /// [`OpenError`] for everything that waiting does not mend.
+    pub async fn open_patiently(file: &Path, missing: Missing) -> Result<Self, OpenError> {
+        let store = Self::lazy(file, missing)?;
+        match store.migrate().await {
+            Err(OpenError::Store(error)) => {
+                tracing::warn!("{error}: {}", cause(&error));
+                Ok(store)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(store),
+        }
+    }
+
+    fn lazy(file: &Path, missing: Missing) -> Result<Self, OpenError> {
         match missing {
             Missing::Create => create(file)?,
             Missing::Refuse if !file.exists() => {
@@ -87,16 +117,35 @@ impl Sqlite {
             Missing::Refuse => {}
         }
         let id = FileId::of(file).map_err(|source| unavailable(file, source))?;
-        let store = Self { file: file.to_owned(), pools: ArcSwap::from_pointee(Pools::lazy(file, id)) };
-        // Here and not at the first use: a database that can't be opened should stop the start.
-        let mut connection = async { store.pools()?.writer.acquire().await }
-            .await
-            .map_err(|source| unavailable(file, source))?;
-        migrations()
-            .run(&mut *connection)
-            .await
-            .map_err(|source| OpenError::Migration { file: file.display().to_string(), source })?;
-        Ok(store)
+        Ok(Self {
+            file: file.to_owned(),
+            pools: ArcSwap::from_pointee(Pools::lazy(file, id)),
+            migrated: OnceCell::new(),
+        })
+    }
+
+    async fn migrate(&self) -> Result<(), OpenError> {
+        let migrate = async {
+            let acquired = async { self.pools()?.writer.acquire().await }.await;
+            let mut connection = acquired.map_err(|source| unavailable(&self.file, source))?;
+            migrations().run_direct(None, &mut *connection, false).await.map_err(|source| match source {
+                MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
+                    if is_busy(&source) =>
+                {
+                    OpenError::Store(unavailable(&self.file, source))
+                }
+                source => OpenError::Migration { file: self.file.display().to_string(), source },
+            })
+        };
+        self.migrated.get_or_try_init(|| migrate).await.copied()
+    }
+
+    /// Refuses to work on tables of another form.
+    async fn ready(&self) -> Result<(), sqlx::Error> {
+        if self.migrated.initialized() {
+            return Ok(());
+        }
+        self.migrate().await.map_err(|error| sqlx::Error::Configuration(error.into()))
     }
 
     /// The pools of the file that lies at the path now.
@@ -112,11 +161,13 @@ impl Sqlite {
     }
 
     async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
+        self.ready().await?;
         self.pools()?.reader.acquire().await
     }
 
     /// A transaction that holds the write lock. It is rolled back unless it is committed.
     async fn write(&self) -> Result<Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
+        self.ready().await?;
         self.pools()?.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
@@ -183,8 +234,8 @@ impl OwnUsers for Sqlite {
 }
 
 impl Sessions for Sqlite {
-    fn start_session<'a>(&'a self, session: &'a NewSession, token: &'a RefreshToken) -> Answer<'a, ()> {
-        self.call(sessions::start(self, session, token))
+    fn start_session<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Ended> {
+        self.call(sessions::start(self, login))
     }
 
     fn refresh_state<'a>(&'a self, jti: &'a str) -> Answer<'a, RefreshState> {
@@ -195,8 +246,56 @@ impl Sessions for Sqlite {
         self.call(sessions::rotate(self, rotation))
     }
 
-    fn blacklist<'a>(&'a self, token: OldToken<'a>, end_session: bool, now: UnixTime) -> Answer<'a, bool> {
-        self.call(sessions::blacklist(self, token, end_session, now))
+    fn note_access<'a>(&'a self, sid: &'a str, access: AccessToken<'a>) -> Answer<'a, bool> {
+        self.call(sessions::note_access(self, sid, access))
+    }
+
+    fn blacklist<'a>(&'a self, token: OldToken<'a>, ending: Option<Ending<'a>>) -> Answer<'a, Option<Ended>> {
+        self.call(sessions::blacklist(self, token, ending))
+    }
+
+    fn end<'a>(&'a self, which: Which<'a>, ending: Ending<'a>) -> Answer<'a, Ended> {
+        self.call(ending::end(self, which, ending))
+    }
+
+    fn session_of_access<'a>(&'a self, jti: &'a str) -> Answer<'a, Option<SessionRecord>> {
+        self.call(sessions::of_access(self, jti))
+    }
+
+    fn session<'a>(&'a self, sid: &'a str) -> Answer<'a, Option<SessionRecord>> {
+        self.call(sessions::by_sid(self, sid))
+    }
+
+    fn sessions_of<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, Vec<SessionRecord>> {
+        self.call(sessions::of_user(self, user, now))
+    }
+
+    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>> {
+        self.call(sessions::users_with_access(self, after, now))
+    }
+
+    fn live_refresh_tokens<'a>(
+        &'a self,
+        which: Which<'a>,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<(String, UnixTime)>> {
+        self.call(sessions::live_refresh_tokens(self, which, now))
+    }
+
+    fn revoke<'a>(&'a self, revocations: &'a [Revocation]) -> Answer<'a, ()> {
+        self.call(ending::revoke(self, revocations))
+    }
+
+    fn revocations_after<'a>(&'a self, number: i64) -> Answer<'a, RevocationPage> {
+        self.call(ending::revocations_after(self, number))
+    }
+
+    fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64> {
+        self.call(upkeep::purge(self, now))
+    }
+
+    fn secret<'a>(&'a self, name: &'a str, proposed: Secret) -> Answer<'a, Secret> {
+        self.call(upkeep::secret(self, name, proposed))
     }
 }
 
@@ -249,6 +348,7 @@ fn create(file: &Path) -> Result<(), OpenError> {
 fn migrations() -> Migrator {
     let steps = [
         (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
+        (2, "revocations", include_str!("../../../migrations/sqlite/0002_revocations.sql")),
         (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
     ];
     Migrator::with_migrations(
@@ -259,6 +359,16 @@ fn migrations() -> Migrator {
             })
             .collect(),
     )
+}
+
+/// Whether another holds the lock: `SQLITE_BUSY` and `SQLITE_LOCKED` with their extended codes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
+fn cause(error: &StoreError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
 fn unavailable(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

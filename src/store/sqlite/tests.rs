@@ -1,3 +1,5 @@
+mod ending;
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
@@ -5,10 +7,16 @@ use futures_util::future::join_all;
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::*;
-use crate::store::{RefreshRecord, SessionRecord};
+use crate::store::{NewSession, OldToken, RefreshRecord, RefreshToken, Usage};
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 const LATER: UnixTime = UnixTime(1_700_086_400);
+
+const ACCESS: AccessToken<'static> = AccessToken { expires_at: UnixTime(NOW.0 + 300), jti: None };
+
+fn ending(now: UnixTime) -> Ending<'static> {
+    Ending { issuer: Some("us"), leeway: Duration::ZERO, now }
+}
 
 /// A database of its own in a folder that goes with it.
 struct Place {
@@ -45,7 +53,7 @@ fn ada() -> NewUser {
 }
 
 fn token(jti: &str) -> RefreshToken {
-    RefreshToken { jti: jti.to_owned(), hash: [7; 32], expires_at: LATER }
+    RefreshToken { jti: jti.to_owned(), hash: [7; 32], expires_at: LATER, claims: None }
 }
 
 fn old(jti: &str) -> OldToken<'_> {
@@ -53,14 +61,19 @@ fn old(jti: &str) -> OldToken<'_> {
 }
 
 fn rotation<'a>(jti: &'a str, new: &'a RefreshToken) -> Rotation<'a> {
-    Rotation { old: old(jti), new, user: None, retire: true, require_session: true, now: NOW }
+    Rotation { old: old(jti), new, access: ACCESS, user: None, retire: true, require_session: true, now: NOW }
 }
 
 async fn logged_in(store: &Sqlite, jti: &str) -> UserId {
     let user = store.add_user(&ada(), NOW).await.expect("a user");
-    let session = NewSession { sid: "s1".to_owned(), user: user.clone(), started_at: NOW };
-    store.start_session(&session, &token(jti)).await.expect("a session");
+    log_in(store, "s1", &user, &token(jti), NOW).await;
     user
+}
+
+async fn log_in(store: &Sqlite, sid: &str, user: &UserId, refresh: &RefreshToken, now: UnixTime) {
+    let session = NewSession { sid: sid.to_owned(), user: user.clone(), started_at: now };
+    let login = Login { session: &session, refresh, access: ACCESS, most: None, ending: ending(now) };
+    assert_eq!(store.start_session(&login).await.expect("a session"), Ended::default());
 }
 
 #[tokio::test]
@@ -168,12 +181,18 @@ async fn knows_the_session_of_a_refresh_token() {
     let place = Place::new();
     let store = place.store().await;
     let user = logged_in(&store, "j1").await;
-    let session = SessionRecord { sid: "s1".to_owned(), user, ended: false };
+    let session = SessionRecord { sid: "s1".to_owned(), user, started_at: NOW, ends_at: LATER, ended: false };
     assert_eq!(
         store.refresh_state("j1").await.unwrap(),
         RefreshState {
             blacklisted: false,
-            record: Some(RefreshRecord { hash: vec![7; 32], session: Some(session) })
+            record: Some(RefreshRecord {
+                hash: vec![7; 32],
+                usage: Usage::Live,
+                handed_out_at: NOW,
+                claims: None,
+                session: Some(session)
+            })
         }
     );
     assert_eq!(
@@ -217,7 +236,7 @@ async fn an_ended_or_unknown_session_rotates_only_where_none_is_asked_for() {
     let place = Place::new();
     let store = place.store().await;
     logged_in(&store, "j1").await;
-    assert!(store.blacklist(old("j1"), true, NOW).await.unwrap());
+    assert!(store.blacklist(old("j1"), Some(ending(NOW))).await.unwrap().is_some());
     let new = token("j2");
     let mut unlisted = rotation("never-seen", &new);
     assert_eq!(store.rotate(&unlisted).await.unwrap(), Rotated::NoSession);
@@ -234,31 +253,26 @@ async fn blacklists_once_and_ends_the_session_if_asked() {
     let place = Place::new();
     let store = place.store().await;
     logged_in(&store, "j1").await;
-    assert!(store.blacklist(old("j1"), true, NOW).await.unwrap());
-    assert!(!store.blacklist(old("j1"), true, NOW).await.unwrap());
+    assert!(store.blacklist(old("j1"), Some(ending(NOW))).await.unwrap().is_some());
+    assert!(store.blacklist(old("j1"), Some(ending(NOW))).await.unwrap().is_none());
     let state = store.refresh_state("j1").await.unwrap();
     assert!(state.blacklisted && state.record.expect("recorded").session.expect("a session").ended);
-    assert!(store.blacklist(old("unknown to all"), false, NOW).await.unwrap());
+    assert!(store.blacklist(old("unknown to all"), None).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn rows_leave_a_day_after_their_expiry() {
     let place = Place::new();
     let store = place.store().await;
-    let user = logged_in(&store, "j1").await;
-    store.blacklist(old("j1"), false, NOW).await.unwrap();
-    for (day, kept) in [(1, true), (3, false)] {
-        let session = NewSession {
-            sid: format!("day {day}"),
-            user: user.clone(),
-            started_at: UnixTime(NOW.0 + day * 86_400),
-        };
-        let mut token = token(&format!("day {day}"));
-        token.expires_at = UnixTime(session.started_at.0 + 86_400);
-        store.start_session(&session, &token).await.unwrap();
+    logged_in(&store, "j1").await;
+    store.blacklist(old("j1"), None).await.unwrap();
+    for (seconds, kept) in [(86_400, true), (86_401, false)] {
+        assert_eq!(store.purge(UnixTime(LATER.0 + seconds)).await.unwrap() == 0, kept);
         let state = store.refresh_state("j1").await.unwrap();
-        assert_eq!((state.blacklisted, state.record.is_some()), (kept, kept), "day {day}");
+        assert_eq!((state.blacklisted, state.record.is_some()), (kept, kept), "{seconds}");
     }
+    assert_eq!(store.session("s1").await.unwrap(), None);
+    assert_eq!(store.purge(UnixTime(LATER.0 + 86_401)).await.unwrap(), 0, "nothing is left");
 }
 
 #[tokio::test]

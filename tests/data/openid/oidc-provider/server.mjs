@@ -1,4 +1,5 @@
-// An OpenID Provider for tests/openid_providers.rs: `oidc-provider` as it comes, with two resource servers.
+// An OpenID Provider for tests/openid_providers.rs: `oidc-provider` as it comes, and a client that may introspect.
+// An API whose name ends in `/opaque` gets tokens that nobody else can read.
 //
 // Usage: node server.mjs PORT      (0: any)
 //
@@ -28,16 +29,27 @@ server.listen(Number(process.argv[2]), '127.0.0.1', () => {
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],
+    }, {
+      client_id: 'gate',
+      client_secret: 'gate:100%+/=secret',
+      grant_types: [],
+      redirect_uris: [],
+      response_types: [],
     }],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_context, client) => client.clientId === 'gate',
+      },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_context, resource) => ({
           scope: 'orders:read',
           audience: resource,
-          accessTokenFormat: 'jwt',
+          accessTokenFormat: resource.endsWith('/opaque') ? 'opaque' : 'jwt',
           accessTokenTTL: 300,
           jwt: { sign: { alg: 'RS256' } },
         }),

@@ -5,11 +5,17 @@
 //! RFC 7515, section 4). Such a text is refused here, at any depth, and so is one nested deeper than anything
 //! a token needs.
 
+mod apart;
+mod elements;
+
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+pub(super) use apart::object_apart;
+pub(super) use elements::{Element, elements};
 
 /// Why a text is no strict JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,24 +41,6 @@ pub(super) fn object(text: &[u8], nesting: usize) -> Result<Map<String, Value>, 
         Value::Object(members) => Ok(members),
         _ => Err(JsonError::NotAnObject),
     }
-}
-
-/// One element of a list whose elements are judged one by one.
-#[derive(Debug, PartialEq)]
-pub(super) struct Element {
-    pub(super) value: Value,
-    /// An object within it has two members of one name; `value` holds the last.
-    pub(super) duplicate: bool,
-}
-
-/// Reads the list that the outermost object has under `name`. A duplicate member spoils only the element that
-/// it stands in; `None` if there is no such list.
-pub(super) fn elements(text: &[u8], name: &str, nesting: usize) -> Result<Option<Vec<Element>>, JsonError> {
-    if !starts_as_object(text) {
-        return Err(JsonError::NotAnObject);
-    }
-    let faults = Faults::default();
-    read(text, ListSeed { name, depth: nesting, faults: &faults }, &faults)
 }
 
 fn starts_as_object(text: &[u8]) -> bool {
@@ -174,82 +162,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads the list under one name of the outermost object and passes over the rest.
-struct ListSeed<'f> {
-    name: &'f str,
-    depth: usize,
-    faults: &'f Faults,
-}
-
-impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
-    type Value = Option<Vec<Element>>;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ListSeed<'_> {
-    type Value = Option<Vec<Element>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let member = ValueSeed {
-            depth: self.depth.saturating_sub(1),
-            faults: self.faults,
-            duplicates: Duplicates::Note,
-        };
-        let mut list = None;
-        while let Some(name) = object.next_key::<String>()? {
-            if name != self.name {
-                object.next_value_seed(member)?;
-                continue;
-            }
-            if list.is_some() {
-                return Err(self.faults.raise(JsonError::DuplicateMember));
-            }
-            list = Some(object.next_value_seed(ElementsSeed(member))?);
-        }
-        Ok(list)
-    }
-}
-
-struct ElementsSeed<'f>(ValueSeed<'f>);
-
-impl<'de> DeserializeSeed<'de> for ElementsSeed<'_> {
-    type Value = Vec<Element>;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ElementsSeed<'_> {
-    type Value = Vec<Element>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        let seed = self.0.inner()?;
-        let mut elements = Vec::new();
-        seed.faults.duplicate.set(false);
-        while let Some(value) = sequence.next_element_seed(seed)? {
-            elements.push(Element { value, duplicate: seed.faults.duplicate.replace(false) });
-        }
-        Ok(elements)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
 
     #[test]
     fn reads_what_serde_json_reads() {
@@ -298,21 +214,6 @@ mod tests {
         assert_eq!(object(b"{\"a\":\"\xff\"}", 16), Err(JsonError::Utf8));
     }
 
-    #[test]
-    fn a_list_is_judged_element_by_element() {
-        let text = br#"{"x":{"a":1,"a":2},"keys":[{"a":1},{"a":1,"a":2},7,{"b":{}}],"y":0}"#;
-        let list = elements(text, "keys", 16).unwrap().unwrap();
-        assert_eq!(
-            list.iter().map(|element| element.duplicate).collect::<Vec<_>>(),
-            [false, true, false, false]
-        );
-        assert_eq!(list[2].value, json!(7));
-        assert_eq!(elements(b"{\"x\":[]}", "keys", 16), Ok(None));
-        assert_eq!(elements(b"[]", "keys", 16), Err(JsonError::NotAnObject));
-        assert_eq!(elements(b"{\"keys\":[],\"keys\":[]}", "keys", 16), Err(JsonError::DuplicateMember));
-        assert_eq!(elements(b"{\"keys\":{}}", "keys", 16), Err(JsonError::Syntax));
-    }
-
     proptest! {
         #[test]
         fn what_it_takes_serde_json_reads_alike(text in "[\\[\\]{}:,\"a0-9.eE+\\-tru ]{0,40}") {
@@ -322,9 +223,22 @@ mod tests {
         }
 
         #[test]
+        fn members_read_apart_are_those_of_the_whole_object(
+            text in "\\{(\"(a|b|c|\\\\u0061)\":(1|\"x\"|\\[\\]|\\{\"a\":1\\}|\\{\"a\":1,\"a\":2\\}|x),?){0,4}\\}?"
+        ) {
+            let apart = object_apart(text.as_bytes(), 3, ["a", "b"]).map(|([a, b], mut rest)| {
+                rest.extend(a.map(|value| ("a".to_owned(), value)));
+                rest.extend(b.map(|value| ("b".to_owned(), value)));
+                rest
+            });
+            prop_assert_eq!(apart, object(text.as_bytes(), 3));
+        }
+
+        #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = object(&bytes, 16);
             let _ = elements(&bytes, "keys", 16);
+            let _ = object_apart(&bytes, 16, ["a"]);
         }
     }
 }

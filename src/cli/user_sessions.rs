@@ -1,0 +1,86 @@
+//! `tollgate user sessions`, `logout`, `disable` and `enable`.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
+
+use super::Failure;
+use crate::config::Issuer;
+use crate::issuer::{ShuttingOut, shut_out};
+use crate::server::clock;
+use crate::store::{Missing, OwnUsers as _, Sessions as _, Sqlite, UserId, UserRows as _};
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("whom").required(true).args(["name", "id"]))]
+pub(super) struct Whom {
+    /// A user of the gateway's own.
+    name: Option<String>,
+    /// Any user, by the id that tokens carry: also one who lives elsewhere.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
+}
+
+impl Whom {
+    async fn find(&self, store: &Sqlite) -> Result<UserId, Failure> {
+        match (&self.id, &self.name) {
+            (Some(id), _) => Ok(UserId::new(id.as_str())),
+            (None, name) => {
+                let name = name.as_deref().unwrap_or_default();
+                let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
+                Ok(user.ok_or_else(|| unknown(name))?.id)
+            }
+        }
+    }
+}
+
+async fn open(issuer: &Issuer) -> Result<Sqlite, Failure> {
+    Sqlite::open(&issuer.store, Missing::Refuse).await.map_err(|error| Failure::of(&error))
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::Other(format!("there is no user {name:?}"))
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+pub(super) async fn list(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
+    let store = open(issuer).await?;
+    let user = whom.find(&store).await?;
+    let now = clock::now();
+    let sessions = store.sessions_of(&user, now).await.map_err(|error| Failure::of(&error))?;
+    for session in &sessions {
+        let (age, left) = (now.since(session.started_at), session.ends_at.since(now));
+        println!("{}  began {age:?} ago, ends in {left:?} unless it is refreshed", session.sid);
+    }
+    if sessions.is_empty() {
+        println!("no session");
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+pub(super) async fn logout(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
+    let store = open(issuer).await?;
+    let user = whom.find(&store).await?;
+    let how = ShuttingOut::for_now(issuer, clock::now());
+    let ended = shut_out(&store, &how, &user).await.map_err(|error| Failure::of(&error))?;
+    println!("ended {} of the user's sessions, and all access tokens", ended.sessions.len());
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the command line's own output")]
+pub(super) async fn set_active(issuer: &Issuer, name: &str, active: bool) -> Result<(), Failure> {
+    let store = open(issuer).await?;
+    if !store.set_active(name, active).await.map_err(|error| Failure::of(&error))? {
+        return Err(unknown(name));
+    }
+    if active {
+        println!("{name} may log in again");
+        return Ok(());
+    }
+    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
+    let user = user.ok_or_else(|| unknown(name))?.id;
+    let how = ShuttingOut::for_good(issuer, clock::now());
+    let ended = shut_out(&store, &how, &user).await.map_err(|error| Failure::of(&error))?;
+    println!("{name} is kept out; ended {} sessions, and all access tokens", ended.sessions.len());
+    Ok(())
+}

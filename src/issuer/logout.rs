@@ -1,0 +1,151 @@
+//! The logout endpoints: they end one session or all of a user, and the access tokens that are already out.
+//!
+//! Who logs out shows the refresh token, also one whose successor got lost on its way, or the access token as bearer.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde_json::{Value, json};
+
+use super::Issuer;
+use super::answer::{Granted, Outcome};
+use super::body::Body;
+use super::fields;
+use super::refused::{Refused, TokenFault};
+use super::rotation::living_session;
+use super::session_event::SessionEvent;
+use crate::base::UnixTime;
+use crate::config::Compatibility;
+use crate::store::{Revocation, Revoked, SessionRecord, UserId, Which};
+
+/// How much a logout ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The session of the token.
+    Session,
+    /// All sessions of the token's user.
+    User,
+}
+
+/// Who logs out.
+enum Leaving {
+    /// A session that lives.
+    Session(SessionRecord),
+    /// The bearer of a token that belongs to none.
+    Token {
+        /// Whom it names.
+        user: Option<UserId>,
+        /// What ends it.
+        revocation: Revocation,
+    },
+}
+
+impl Issuer {
+    /// Ends the session of the token that was shown, or all of its user's.
+    pub(super) async fn logout(
+        &self,
+        headers: &HeaderMap,
+        body: &Body,
+        extent: Extent,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
+        let leaving = match bearer(headers) {
+            // A client that sends its access token with every request means the refresh token in the body.
+            Some(access) if body.field("refresh").is_none() => self.leaving_by_access(access, now).await?,
+            _ => self.leaving_by_refresh(fields::only(body, "refresh")?, now).await?,
+        };
+        let user = match &leaving {
+            Leaving::Session(session) => Some(&session.user),
+            Leaving::Token { user, .. } => user.as_ref(),
+        };
+        if let Leaving::Token { revocation, .. } = &leaving {
+            self.revoke(std::slice::from_ref(revocation), now).await?;
+        }
+        match (extent, &leaving, user) {
+            (Extent::User, _, Some(user)) => self.end_all(user, now).await?,
+            (Extent::Session, Leaving::Session(session), _) => {
+                self.end_sessions_at_site(Which::Session(&session.sid), now).await?;
+                let ended = self.sessions.end(Which::Session(&session.sid), self.ending(now)).await?;
+                self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
+            }
+            (_, Leaving::Token { .. }, _) | (Extent::User, _, None) => {}
+        }
+        let subject = user.map(UserId::to_string);
+        Ok(Granted { body: json!({}), outcome: Outcome::LoggedOut, subject })
+    }
+
+    async fn end_all(&self, user: &UserId, now: UnixTime) -> Result<(), Refused> {
+        self.end_sessions_at_site(Which::User(user), now).await?;
+        let ended = self.sessions.end(Which::User(user), self.ending(now)).await?;
+        self.sessions_ended(SessionEvent::EndedByLogout, user, &ended, now);
+        if self.compatibility == Compatibility::SimpleJwt {
+            // Tokens of SimpleJWT itself, of which no session knows.
+            let what = Revoked::Subject { issuer: self.name.clone(), subject: user.to_string(), before: now };
+            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.longest_leeway);
+            self.revoke(&[Revocation { what, expires_at }], now).await?;
+        }
+        Ok(())
+    }
+
+    async fn revoke(&self, revocations: &[Revocation], now: UnixTime) -> Result<(), Refused> {
+        self.sessions.revoke(revocations).await?;
+        self.revocations.add(revocations, now);
+        Ok(())
+    }
+
+    async fn leaving_by_refresh(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
+        let token = self.look_at_refresh(text, now).await?;
+        if token.blacklisted {
+            let again = self.came_again(text, &token).await?.ok_or(TokenFault::Blacklisted)?;
+            return match again.session_of_predecessor() {
+                Ok(session) => Ok(Leaving::Session(session.clone())),
+                Err(session) => {
+                    self.end_if_reused(session, now).await?;
+                    Err(TokenFault::Blacklisted.into())
+                }
+            };
+        }
+        match token.session() {
+            None if self.compatibility == Compatibility::SimpleJwt => Ok(Leaving::Token {
+                user: token.user().into_id().map(UserId::new),
+                revocation: self.revocation_of(token.jti(), token.old().expires_at),
+            }),
+            _ => Ok(Leaving::Session(living_session(text, &token)?.clone())),
+        }
+    }
+
+    async fn leaving_by_access(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
+        let token = self.read(text, now)?;
+        let (jti, expires_at) = self.complete(&token)?;
+        if token.claims().members().get(&self.form.token_type_claim) != Some(&json!("access")) {
+            return Err(TokenFault::WrongType.into());
+        }
+        if token.is_revoked() {
+            return Err(TokenFault::Blacklisted.into());
+        }
+        let session = match token.claims().members().get("sid").and_then(Value::as_str) {
+            Some(sid) => self.sessions.session(sid).await?,
+            None => self.sessions.session_of_access(jti).await?,
+        };
+        match session {
+            Some(session) if session.ended => Err(TokenFault::Blacklisted.into()),
+            Some(session) => Ok(Leaving::Session(session)),
+            None => Ok(Leaving::Token {
+                user: self.user(&token).into_id().map(UserId::new),
+                revocation: self.revocation_of(jti, expires_at),
+            }),
+        }
+    }
+
+    fn revocation_of(&self, jti: &str, expires_at: UnixTime) -> Revocation {
+        let what = Revoked::Token { issuer: self.name.clone(), jti: jti.to_owned() };
+        Revocation { what, expires_at: expires_at.plus(self.longest_leeway) }
+    }
+}
+
+/// The token of an `Authorization` field, whatever its scheme is called; what it is worth its signature says.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let (field, None) = (fields.next()?, fields.next()) else { return None };
+    let (_, token) = field.to_str().ok()?.trim().split_once(' ')?;
+    Some(token.trim())
+}

@@ -1,0 +1,212 @@
+//! The site whose place Tollgate took: its blacklist, and its refresh tokens.
+//!
+//! A refresh token of the old key is exchanged for a session of ours, once. Its successor is derived as any other's, so of
+//! many who come with the same old token one makes the session, and who lost the answer gets it again within the grace.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Issuer;
+use super::answer::{Granted, Outcome};
+use super::mint::{self, Stamp};
+use super::presented::RefreshPresented;
+use super::refused::{Refused, TokenFault};
+use crate::base::UnixTime;
+use crate::config;
+use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
+use crate::providers::{self, KeysOf, Provider, ProviderError};
+use crate::store::{AccessToken, Login, MirroredToken, NewSession, StoreError, UserId, Which};
+
+/// A provider whose refresh tokens are exchanged.
+pub(super) struct Exchange {
+    provider: Arc<Provider>,
+    policy: Policy,
+}
+
+impl Exchange {
+    /// Those that the file names.
+    pub(super) fn open(config: &[config::Provider]) -> Result<Vec<Self>, ProviderError> {
+        let loaded = providers::load(config, None)?;
+        let exchanges = loaded.into_iter().zip(config).map(|(provider, config)| {
+            // A refresh token lives longer than the file lets an access token.
+            let rules = config::TokenRules { max_age: None, max_lifetime: None, ..config.rules.clone() };
+            let config = config::Provider { token_type: Some("refresh".to_owned()), rules, ..config.clone() };
+            Self { provider, policy: Policy::new(&config) }
+        });
+        Ok(exchanges.collect())
+    }
+}
+
+impl Issuer {
+    /// Exchanges a refresh token of another issuer; `None` if it is of none whose tokens are exchanged.
+    pub(super) async fn exchange_foreign(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<Option<Granted>, Refused> {
+        let Some(claims) = self.read_foreign(text, now)? else { return Ok(None) };
+        let (Some(jti), Some(expires_at)) = (self.name_of(&claims).map(str::to_owned), claims.expires_at())
+        else {
+            return Err(TokenFault::NoId.into());
+        };
+        let state = self.sessions.refresh_state(&jti).await?;
+        if state.record.is_some() {
+            // One of ours: the two have the same key.
+            return Ok(None);
+        }
+        let user = self.user_of(&claims);
+        let old = RefreshPresented::foreign(jti, expires_at, user, claims, state.blacklisted);
+        if old.blacklisted {
+            return self.repeat(text, &old, now).await.map(Some);
+        }
+        if self.is_blacklisted_by_site(old.jti()).await? {
+            return Err(TokenFault::Blacklisted.into());
+        }
+        match self.start_from(&old, text, now).await {
+            Err(Refused::Conflict) => {
+                // Another was faster.
+                self.repeat(text, &old, now).await.map(Some)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The claims of a good refresh token of another issuer.
+    fn read_foreign(&self, text: &str, now: UnixTime) -> Result<Option<Claims>, TokenFault> {
+        let Ok(token) = parse(text.as_bytes(), &Limits::default()) else { return Ok(None) };
+        let issuer = token.claims().issuer();
+        let mut exchanges = self.exchanges.iter();
+        let genuine = exchanges.find(|exchange| {
+            let KeysOf::Source(source) = exchange.provider.keys_of(issuer, now) else { return false };
+            exchange.policy.issuer_matches(issuer) && exchange.provider.verify(&token, &source, now).is_ok()
+        });
+        let Some(exchange) = genuine else { return Ok(None) };
+        match exchange.policy.check(token.typ(), token.claims(), now) {
+            Ok(()) => {}
+            Err(PolicyError::Expired { .. }) => return Err(TokenFault::Expired),
+            Err(PolicyError::WrongTokenType) => return Err(TokenFault::WrongType),
+            Err(_) => return Err(TokenFault::Invalid),
+        }
+        let names = self.revocations.names(token.claims(), token.signing_input());
+        if self.revocations.is_revoked(&names, now) {
+            return Err(TokenFault::Blacklisted);
+        }
+        Ok(Some(token.into_claims()))
+    }
+
+    /// A session that begins with a refresh token from elsewhere in place of a password.
+    async fn start_from(
+        &self,
+        old: &RefreshPresented,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<Granted, Refused> {
+        let user = self.claimed_user(old.user()).await?.ok_or(Refused::Account)?;
+        let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
+        let end = self.absolute_end(now);
+        let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+        mint::cap(&mut claims, end);
+        let successors = self.successors().await?;
+        claims.insert("jti".to_owned(), json!(successors.refresh_id(old.jti())));
+        let stamp = Stamp { jti: successors.access_id(old.jti()), issued_at: now, end };
+        let access = self.mint.access(&self.keys, &claims, stamp)?;
+        let sealed = match self.rules.reuse_grace.is_zero() {
+            true => None,
+            false => successors.seal(old.jti(), &claims),
+        };
+        let mut refresh = self.mint.refresh(&self.keys, claims)?;
+        refresh.record.claims = sealed;
+        self.show_site(&refresh.text, &refresh.record.jti, Some(&user.id), refresh.record.expires_at, now)
+            .await?;
+        let login = Login {
+            session: &session,
+            refresh: &refresh.record,
+            access: AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) },
+            // Nobody logged in: sessions that are only carried over end no others.
+            most: None,
+            ending: self.ending(now),
+        };
+        match self.sessions.start_session(&login).await {
+            Ok(_) => {}
+            Err(StoreError::Conflict) => return Err(Refused::Conflict),
+            Err(error) => return Err(error.into()),
+        }
+        // Whoever comes second finds the successor's row, whether or not this was written.
+        self.sessions.blacklist(old.old(), None).await?;
+        self.end_at_site(text, old, Some(&user.id), now).await;
+        Ok(Granted {
+            body: json!({"access": access.text, "refresh": refresh.text}),
+            outcome: Outcome::Refreshed,
+            subject: Some(user.id.to_string()),
+        })
+    }
+
+    /// Whether the site ended this token, where its blacklist is looked at.
+    pub(super) async fn is_blacklisted_by_site(&self, jti: &str) -> Result<bool, StoreError> {
+        match &self.site {
+            Some(site) => Ok(site.is_blacklisted(jti).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes a new refresh token known to the site, before anybody has it.
+    pub(super) async fn show_site(
+        &self,
+        text: &str,
+        jti: &str,
+        user: Option<&UserId>,
+        expires_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<(), Refused> {
+        if let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) {
+            site.add(MirroredToken { jti, text, user, expires_at }, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends at the site what was exchanged here. It is done here already, so a site that does not answer is only told of
+    /// in the log: a roll-back would let this token pass once more.
+    pub(super) async fn end_at_site(
+        &self,
+        text: &str,
+        old: &RefreshPresented,
+        user: Option<&UserId>,
+        now: UnixTime,
+    ) {
+        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return };
+        let token = MirroredToken { jti: old.jti(), text, user, expires_at: old.old().expires_at };
+        if let Err(error) = site.blacklist(token, now).await {
+            tracing::warn!(%error, "an exchanged refresh token is not in the site's blacklist");
+        }
+    }
+
+    /// Ends a token at the site before it is ended here: where the site does not answer, nothing is done.
+    pub(super) async fn end_at_site_first(
+        &self,
+        text: &str,
+        token: &RefreshPresented,
+        now: UnixTime,
+    ) -> Result<(), Refused> {
+        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return Ok(()) };
+        let user = token.user().into_id().map(UserId::new);
+        let user = match &user {
+            // Of a user who is gone the site would refuse the row.
+            Some(user) => self.users.by_id(user.as_str()).await?.map(|user| user.id),
+            None => None,
+        };
+        let mirrored =
+            MirroredToken { jti: token.jti(), text, user: user.as_ref(), expires_at: token.old().expires_at };
+        Ok(site.blacklist(mirrored, now).await?)
+    }
+
+    /// Ends at the site the refresh tokens of sessions that are about to end here.
+    pub(super) async fn end_sessions_at_site(&self, which: Which<'_>, now: UnixTime) -> Result<(), Refused> {
+        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return Ok(()) };
+        for (jti, expires_at) in self.sessions.live_refresh_tokens(which, now).await? {
+            let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
+            site.blacklist(token, now).await?;
+        }
+        Ok(())
+    }
+}

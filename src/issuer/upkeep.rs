@@ -1,0 +1,120 @@
+//! What the issuer does without being asked: rows that say nothing any more leave, and users who were shut out where
+//! they live lose their sessions here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::Issuer;
+use super::session_event::SessionEvent;
+use crate::base::UnixTime;
+use crate::config;
+use crate::store::{Ended, Ending, Revocation, Revoked, Sessions, StoreError, UserId, Which};
+
+/// Between two batches of a purge, so that those who wait to write get their turn.
+const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
+
+impl Issuer {
+    /// Starts both tasks, which run until the runtime ends.
+    pub fn start_upkeep(self: &Arc<Self>, control: &Handle, clock: fn() -> UnixTime) {
+        control.spawn(Arc::clone(self).purge_always(clock));
+        control.spawn(Arc::clone(self).poll_users(clock));
+    }
+
+    async fn purge_always(self: Arc<Self>, clock: fn() -> UnixTime) {
+        loop {
+            sleep(self.rules.purge_interval).await;
+            // Whatever keeps the database from it is told by those who need an answer.
+            while let Ok(1..) = self.sessions.purge(clock()).await {
+                sleep(BETWEEN_BATCHES).await;
+            }
+        }
+    }
+
+    async fn poll_users(self: Arc<Self>, clock: fn() -> UnixTime) {
+        let mut failing = false;
+        loop {
+            sleep(self.rules.user_poll_interval).await;
+            match self.end_sessions_of_the_shut_out(clock).await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!("can't look for users who were shut out: {error}");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Looks at each user with access tokens out, once.
+    pub(super) async fn end_sessions_of_the_shut_out(
+        &self,
+        clock: impl Fn() -> UnixTime,
+    ) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let users = self.sessions.users_with_access(&after, clock()).await?;
+            let Some(last) = users.last() else { return Ok(()) };
+            after = last.to_string();
+            for id in &users {
+                let user = self.users.by_id(id.as_str()).await?;
+                if !user.is_some_and(|user| user.active) {
+                    let now = clock();
+                    let ended = shut_out(&*self.sessions, &self.shutting_out(now), id).await?;
+                    self.sessions_ended(SessionEvent::EndedWithUser, id, &ended, now);
+                }
+            }
+        }
+    }
+
+    fn shutting_out(&self, now: UnixTime) -> ShuttingOut<'_> {
+        ShuttingOut { ending: self.ending(now), longest: self.mint.longest_lifetime(), this_second: true }
+    }
+}
+
+/// How a user's tokens are ended, whether or not a session knows of them.
+#[derive(Debug, Clone, Copy)]
+pub struct ShuttingOut<'a> {
+    ending: Ending<'a>,
+    /// No token that is out lives longer.
+    longest: Duration,
+    /// End tokens issued in this very second too. A login in the same second would then be in vain.
+    this_second: bool,
+}
+
+impl<'a> ShuttingOut<'a> {
+    /// For a user who is not let in any more.
+    #[must_use]
+    pub fn for_good(config: &'a config::Issuer, now: UnixTime) -> Self {
+        let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.longest_leeway, now };
+        let longest = config.access_token_lifetime.max(config.refresh_token_lifetime);
+        Self { ending, longest, this_second: true }
+    }
+
+    /// For one who may log in again at once.
+    #[must_use]
+    pub fn for_now(config: &'a config::Issuer, now: UnixTime) -> Self {
+        Self { this_second: false, ..Self::for_good(config, now) }
+    }
+}
+
+/// Ends all sessions of a user, and all tokens that name it, those without a session included.
+///
+/// # Errors
+/// [`StoreError`]; it may have been done in part, and can be done again.
+pub async fn shut_out(
+    sessions: &dyn Sessions,
+    how: &ShuttingOut<'_>,
+    user: &UserId,
+) -> Result<Ended, StoreError> {
+    let Ending { issuer, leeway, now } = how.ending;
+    let before = if how.this_second { now.plus(Duration::from_secs(1)) } else { now };
+    let what = Revoked::Subject { issuer: issuer.map(str::to_owned), subject: user.to_string(), before };
+    let by_name = Revocation { what, expires_at: now.plus(how.longest).plus(leeway) };
+    sessions.revoke(std::slice::from_ref(&by_name)).await?;
+    let mut ended = sessions.end(Which::User(user), how.ending).await?;
+    ended.revocations.push(by_name);
+    Ok(ended)
+}

@@ -1,0 +1,128 @@
+//! Claims that a service of the site is asked for.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::support::{Home, Reply, Upstream};
+use crate::{PASSWORD, Site, USER, assert_refused, credentials, login, pair, refresh};
+
+/// A service that answers what the test says: `None` is a server error.
+struct Service {
+    server: Upstream,
+    answer: Arc<Mutex<Option<Value>>>,
+}
+
+impl Service {
+    async fn start(answer: Value) -> Self {
+        let answer = Arc::new(Mutex::new(Some(answer)));
+        let server = Upstream::start({
+            let answer = Arc::clone(&answer);
+            move |_| match answer.lock().unwrap().clone() {
+                Some(answer) => Reply::json(answer),
+                None => Reply::new(500, "out of order"),
+            }
+        });
+        Self { server: server.await, answer }
+    }
+
+    fn says(&self, answer: Value) {
+        *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    fn breaks(&self) {
+        *self.answer.lock().unwrap() = None;
+    }
+}
+
+async fn site(service: &Service, on_error: &str) -> Site {
+    let hook = json!({
+        "url": format!("{}/claims", service.server.url()),
+        "on_error": on_error,
+        "fetch": {
+            "allow_http": true,
+            "allow_private_addresses": true,
+            "proxy": "none",
+            "credential": { "bearer": "${HOOK_TOKEN}" },
+        },
+    });
+    let with_hook = |config: crate::support::Config| {
+        config.set("issuer.hook", hook).env("HOOK_TOKEN", "what-the-service-asks-to-see")
+    };
+    Site::start_with(with_hook, Home::generate_key).await
+}
+
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_login_and_each_refresh_ask_anew() {
+    let service = Service::start(json!({ "tenant": "north", "limits": { "a": [1] } })).await;
+    let site = site(&service, "fail").await;
+    let connection = site.connect().await;
+    let tokens = login(&connection).await;
+    for token in [&tokens.access, &tokens.refresh] {
+        assert_eq!(claims(token)["tenant"], "north");
+        assert_eq!(claims(token)["limits"], json!({ "a": [1] }));
+    }
+    service.says(json!({ "tenant": "south", "username": "another" }));
+    let next = pair(&refresh(&connection, &tokens.refresh).await);
+    let now = claims(&next.access);
+    assert_eq!(
+        (&now["tenant"], &now["username"], &now["limits"]),
+        (&json!("south"), &json!("another"), &Value::Null)
+    );
+
+    let questions = service.server.requests();
+    let events: Vec<Value> = questions.iter().map(|question| question.json()["event"].clone()).collect();
+    assert_eq!(events, ["login", "refresh"]);
+    assert_eq!(questions[0].json()["user"]["username"], USER);
+    assert_eq!(questions[0].header("authorization"), Some("Bearer what-the-service-asks-to-see"));
+    assert!(!questions[0].text().contains(PASSWORD));
+
+    // Nobody is asked about a wrong password.
+    let refused = connection.post("/api/token/").json(credentials(USER, "wrong")).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(service.server.requests_seen(), 2);
+}
+
+#[tokio::test]
+async fn without_an_answer_nothing_is_issued_and_nothing_is_lost() {
+    let service = Service::start(json!({ "tenant": "north" })).await;
+    let site = site(&service, "fail").await;
+    let connection = site.connect().await;
+    let tokens = login(&connection).await;
+
+    service.breaks();
+    let refused = refresh(&connection, &tokens.refresh).await;
+    assert_refused(&refused, 503, "claims_unavailable");
+    assert!(refused.header("retry-after").is_some());
+    let login = connection.post("/api/token/").json(credentials(USER, PASSWORD)).await;
+    assert_refused(&login, 503, "claims_unavailable");
+    // An answer that would decide about the token itself is as bad as none.
+    service.says(json!({ "exp": 4_000_000_000_u64 }));
+    assert_refused(&refresh(&connection, &tokens.refresh).await, 503, "claims_unavailable");
+
+    service.says(json!({ "tenant": "north" }));
+    pair(&refresh(&connection, &tokens.refresh).await);
+}
+
+#[tokio::test]
+async fn where_the_file_says_so_a_refresh_goes_on_with_the_old_claims() {
+    let service = Service::start(json!({ "tenant": "north" })).await;
+    let site = site(&service, "keep").await;
+    let connection = site.connect().await;
+    let tokens = login(&connection).await;
+    service.breaks();
+    let next = pair(&refresh(&connection, &tokens.refresh).await);
+    let (old, new) = (claims(&tokens.refresh), claims(&next.refresh));
+    assert_eq!(new["tenant"], "north");
+    assert_eq!(new["sid"], old["sid"]);
+    assert_ne!(new["jti"], old["jti"]);
+    assert_eq!(claims(&login(&connection).await.access)["tenant"], Value::Null);
+    assert_eq!(connection.get("/").bearer(&next.access).await.status, 200);
+}
