@@ -43,6 +43,7 @@ impl Issuer {
         };
         let record = &token.record;
         self.show_site(&token.text, &record.jti, Some(&user.id), record.expires_at, now).await?;
+        self.show_site(&token.text, &token.record.jti, Some(&user.id), token.record.expires_at, now).await?;
         let ended = self.sessions.start_session(&login).await?;
         self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
         if self.update_last_login {

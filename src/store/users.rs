@@ -91,13 +91,17 @@ impl Users for HashedUsers {
             let hash = user.as_ref().and_then(|user| user.password.as_ref());
             let verdict = self.passwords.verify(password, hash, &self.rows.scheme()).await?;
             // Looked at after the password: the time must not tell who is kept out.
-            let Some(user) = user.filter(|user| user.active) else { return Ok(None) };
+            let Some(mut user) = user.filter(|user| user.active) else { return Ok(None) };
             let Verdict::Right { renewed } = verdict else { return Ok(None) };
-            if let (Some(new), Some(old)) = (renewed, &user.password)
-                && let Err(error) = self.rows.renew_hash(&user.id, old, &new).await
-            {
-                // The old hash is as good as it was before.
-                tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
+            if let (Some(new), Some(old)) = (renewed, &user.password) {
+                match self.rows.renew_hash(&user.id, old, &new).await {
+                    // The tokens of this login carry the fingerprint of what is stored now.
+                    Ok(()) => user.password = Some(new),
+                    // The old hash is as good as it was before.
+                    Err(error) => {
+                        tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
+                    }
+                }
             }
             Ok(Some(self.rows.complete(user).await?))
         })

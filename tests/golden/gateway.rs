@@ -7,7 +7,7 @@ use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
 use tokio::runtime::Runtime;
 use tollgate::base::UnixTime;
 use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserRows as _};
@@ -18,6 +18,17 @@ use crate::support::{Client, Home, Protocol, Reply, Tollgate, Upstream, config};
 use crate::wire::PROTECTED;
 
 const DATABASE: &str = "data/tollgate.db";
+/// The database of a site whose place the gateway takes.
+const SITE: &str = "data/site.db";
+
+/// Where the users live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// In the gateway's own table.
+    Own,
+    /// In the tables of the site, to which refresh tokens are mirrored with their texts.
+    OfTheSite,
+}
 
 /// User names by id, as the application behind the gateway knows them.
 type Names = Arc<Mutex<HashMap<String, String>>>;
@@ -32,11 +43,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn start(golden: &Golden, profile: Profile, lifetimes: Lifetimes) -> Self {
+    pub(crate) fn start(golden: &Golden, profile: Profile, lifetimes: Lifetimes, users: Users) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let names = Names::default();
-        let (gateway, application) = runtime.block_on(start(golden, profile, lifetimes, &names));
+        let (gateway, application) = runtime.block_on(start(golden, profile, (lifetimes, users), &names));
         Self { gateway, names, _application: application, _runtime: runtime }
     }
 
@@ -46,6 +57,9 @@ impl Gate {
 
     /// An act on the table of users, and what it returns.
     pub(crate) async fn admin(&self, act: &[Value]) -> Value {
+        if act[0] == "outstanding" {
+            return self.outstanding(act[1].as_str().expect("a jti")).await;
+        }
         let words: Vec<&str> = act.iter().map(|word| word.as_str().expect("a word")).collect();
         let database = self.gateway.home.path(DATABASE);
         let store = Sqlite::open(&database, Missing::Refuse).await.expect("the gateway's database");
@@ -80,16 +94,63 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// The site's row of a refresh token.
+    async fn outstanding(&self, jti: &str) -> Value {
+        let options = SqliteConnectOptions::new().filename(self.gateway.home.path(SITE));
+        let mut site = SqliteConnection::connect_with(&options).await.expect("the site's database");
+        let row = sqlx::query(
+            "SELECT o.user_id, o.token, b.id IS NOT NULL AS blacklisted, \
+                    unixepoch(o.expires_at) AS expires_at, unixepoch(o.created_at) AS created_at \
+               FROM token_blacklist_outstandingtoken o \
+               LEFT JOIN token_blacklist_blacklistedtoken b ON b.token_id = o.id WHERE o.jti = ?",
+        );
+        let row = row.bind(jti).fetch_optional(&mut site).await.expect("the site's tables");
+        row.map_or(Value::Null, |row| {
+            json!({
+                "user_id": row.get::<Option<i64>, _>("user_id"),
+                "token": row.get::<String, _>("token"),
+                "blacklisted": row.get::<bool, _>("blacklisted"),
+                "expires_at": row.get::<i64, _>("expires_at"),
+                "created_at": row.get::<i64, _>("created_at"),
+            })
+        })
+    }
+}
+
+/// The tables of a site, with the users.
+async fn make_site(home: &Home, golden: &Golden) {
+    let options = SqliteConnectOptions::new().filename(home.path(SITE)).create_if_missing(true);
+    let mut site = SqliteConnection::connect_with(&options).await.expect("a new database");
+    site.execute(include_str!("../data/simplejwt/site.sql")).await.expect("the site's tables");
+    for user in &golden.users {
+        let insert = sqlx::query(
+            "INSERT INTO auth_user (id, password, is_superuser, username, last_name, email, is_staff, is_active, \
+                                    date_joined, first_name) VALUES (?, ?, 0, ?, '', '', 0, ?, '2025-01-01', '')",
+        );
+        // As Django writes argon2's.
+        let password = format!("argon2{}", hash(&user.password).as_stored());
+        let insert = insert.bind(user.id).bind(password).bind(&user.username).bind(user.is_active);
+        insert.execute(&mut site).await.expect("a new user");
+    }
+}
+
 async fn start(
     golden: &Golden,
     profile: Profile,
-    lifetimes: Lifetimes,
+    (lifetimes, users): (Lifetimes, Users),
     names: &Names,
 ) -> (Tollgate, Upstream) {
     let application = application(Arc::clone(names)).await;
     let mut issuer = profile.issuer(lifetimes);
     issuer["compatibility"] = json!("simplejwt");
     issuer["store"] = json!(format!("sqlite://{DATABASE}"));
+    if users == Users::OfTheSite {
+        issuer["users"] = json!({ "django": {
+            "database": format!("sqlite://{SITE}"),
+            "token_blacklist": { "mirror": { "token_text": true } },
+        } });
+    }
     let home: Home = config()
         .env("SIMPLEJWT_SIGNING_KEY", profile.signing_key(&golden.test_keys))
         .env("SIMPLEJWT_VERIFYING_KEY", &golden.test_keys.rs256_public_pem)
@@ -103,6 +164,9 @@ async fn start(
         }))
         .into();
     let store = Sqlite::open(&home.path(DATABASE), Missing::Create).await.expect("a new database");
+    if users == Users::OfTheSite {
+        make_site(&home, golden).await;
+    }
     for user in &golden.users {
         let id = add(&store, &user.username, &user.password).await;
         assert_eq!(id, user.id.to_string());

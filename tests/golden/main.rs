@@ -2,8 +2,8 @@
 //! trial a case: against the running program over TLS, the protected view being an application behind it, and against
 //! the real SimpleJWT, so that the comparison is honest.
 //!
-//! `case` reads the recording, `replay` plays a case over a `wire::Wire` and compares. What is not replayed stands in
-//! `elsewhere`.
+//! `case` reads the recording, `replay` plays a case over a `wire::Wire` and compares. Where it leaves the recording stands
+//! in `elsewhere`.
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -56,19 +56,12 @@ fn main() -> ExitCode {
     let missing = server_missing(site::program());
     let mut trials = Vec::new();
     for whose in [Whose::Ours, Whose::Theirs] {
-        let all = all(&golden, &ends, whose);
-        let (played, left): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|played| played.left_out().is_none());
+        let played = all(&golden, &ends, whose);
         let missing = missing.as_deref().filter(|_| whose == Whose::Theirs);
         trials.extend(if is_alone { in_groups(played, missing) } else { one_by_one(played, missing) });
-        trials.extend(left.into_iter().filter_map(|played| {
-            let reason = played.left_out()?;
-            Some(Trial::test(played.name(), || Ok(())).with_kind(reason).with_ignored_flag(true))
-        }));
     }
     trials.push(Trial::test("cases_that_are_listed_by_name_exist", move || {
-        let ignored = elsewhere::REASONS.iter().flat_map(|(_, names)| *names);
-        match ignored.chain(&OVER_HTTP2).find(|name| !names.contains(**name)) {
+        match OVER_HTTP2.iter().find(|name| !names.contains(**name)) {
             None => Ok(()),
             Some(unknown) => Err(format!("{unknown} is listed and no case").into()),
         }
@@ -109,10 +102,6 @@ struct Played {
 }
 
 impl Played {
-    fn left_out(&self) -> Option<&'static str> {
-        elsewhere::reason(&self.case.name, self.by.0)
-    }
-
     fn name(&self) -> String {
         let protocol = match self.protocol {
             Protocol::Http1 => "",

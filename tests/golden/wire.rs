@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, Golden, Lifetimes, Step};
-use crate::gateway::Gate;
+use crate::gateway::{Gate, Users};
 use crate::profile::Profile;
 use crate::site::Site;
 use crate::support::{Client, Message, Protocol, RawConnection};
@@ -69,9 +69,13 @@ impl Ends {
     ) -> Wire {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let lifetimes = case.lifetimes.unwrap_or(Lifetimes { access: 300, refresh: 86_400 });
+        let is_act = |step: &Step, name: &str| matches!(step, Step::Admin { admin, .. } if admin[0] == name);
+        // Only a site's own tables have rows of outstanding tokens.
+        let reads_rows = case.steps.iter().any(|step| is_act(step, "outstanding"));
+        let users = if reads_rows { Users::OfTheSite } else { Users::Own };
         let start = || {
             Arc::new(match whose {
-                Whose::Ours => End::Gate(Box::new(Gate::start(golden, profile, lifetimes))),
+                Whose::Ours => End::Gate(Box::new(Gate::start(golden, profile, lifetimes, users))),
                 Whose::Theirs => End::Site(runtime.block_on(Site::start(profile, lifetimes))),
             })
         };
