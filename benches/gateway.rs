@@ -2,17 +2,21 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::Method;
+use http::header::AUTHORIZATION;
+use http::{Method, Request};
 use serde_json::{Map, json};
-use tollgate::base::{Algorithm, ByteSize, Secret};
+use tollgate::base::{Algorithm, ByteSize, Secret, UnixTime};
 use tollgate::config::{Config, read_text};
-use tollgate::gateway::{Router, SharedTokens, TokenCache, VerifiedToken};
+use tollgate::gateway::{Router, SharedTokens, Snapshot, TokenCache, VerifiedToken, Worker};
 use tollgate::jwt::{HeaderForm, Limits, SigningKey, parse};
 use tollgate::providers::{self, Provider};
 use tollgate::revocations::Revocations;
+use tollgate::telemetry::Metrics;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -105,5 +109,28 @@ fn token_cache(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, route_match, token_cache);
+/// From the header of a request to who is calling, with a token that was verified before: cache, key, policy and
+/// revocations.
+fn authentication(criterion: &mut Criterion) {
+    let config = config("  - { match: { path: /* }, auth: { providers: p }, upstream: app }");
+    let providers = providers::load(&config.providers, None).expect("a secret needs no file");
+    let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(SECRET)).expect("a key");
+    let text = verified(&providers[0], &signing, 17).text;
+    let control = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let snapshot = Arc::new(Snapshot::new(&config, &providers, None));
+    let worker = Worker::new(snapshot, Arc::new(Metrics::new()), None, control.handle().clone());
+    let bearer = [b"Bearer ".as_slice(), &text].concat();
+    let request =
+        Request::get("http://localhost/").header(AUTHORIZATION, bearer).body(()).expect("a request");
+    let (head, ()) = request.into_parts();
+    let known = || {
+        let mut outcome = pin!(worker.knows_caller(0, black_box(&head), UnixTime(1_800_000_000)));
+        // A known token waits for nothing.
+        outcome.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert_eq!(known(), Poll::Ready(true));
+    criterion.bench_function("header_to_principal_hot_500b", |bencher| bencher.iter(known));
+}
+
+criterion_group!(benches, route_match, token_cache, authentication);
 criterion_main!(benches);

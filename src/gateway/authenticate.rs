@@ -46,6 +46,15 @@ impl Principal {
     }
 }
 
+impl Worker {
+    /// Whether a request to the route of this index in the file shows a good token: the part of its way from the header
+    /// to who is calling, for those who measure that alone.
+    pub async fn knows_caller(&self, route: usize, head: &request::Parts, now: UnixTime) -> bool {
+        let Some(route) = self.snapshot.routes.get(route) else { return false };
+        matches!(authenticate(self, route, head, now).await, Ok(Caller::Known(_)))
+    }
+}
+
 /// Finds out who sent a request. On a public route nobody asks.
 ///
 /// # Errors

@@ -82,7 +82,7 @@ pub(super) async fn refresh_state(store: &Sqlite, jti: &str) -> Result<RefreshSt
     Ok(RefreshState { blacklisted, record: Some(record) })
 }
 
-/// A row with the columns that [`SESSION`] names.
+/// A row with the columns of a session.
 fn session(row: &SqliteRow) -> Result<SessionRecord, sqlx::Error> {
     Ok(SessionRecord {
         sid: row.try_get("sid")?,
@@ -176,40 +176,55 @@ pub(super) async fn users_with_access(
 pub(super) async fn rotate(store: &Sqlite, rotation: &Rotation<'_>) -> Result<Rotated, sqlx::Error> {
     let Rotation { old, new, access, user, retire, require_session, now } = *rotation;
     let mut write = store.write().await?;
-    if retire && !put_on_blacklist(&mut write, old).await? {
-        return Ok(Rotated::AlreadyBlacklisted);
-    }
-    // Looked up under the write lock: a log-out that came between the caller's look and this must win.
-    let session: Option<(String, bool)> = sqlx::query_as(
-        "SELECT s.sid, s.ended_at IS NOT NULL FROM refresh_tokens t JOIN sessions s ON s.sid = t.sid \
-          WHERE t.jti = ?",
+    // Each query is a message to the connection's thread and back, which costs more than what it asks for: so several
+    // statements go at once. Looked up under the write lock: a log-out that came between the caller's look and this
+    // must win.
+    let found = sqlx::query(
+        "INSERT INTO blacklist (jti, expires_at) SELECT ?, ? WHERE ? ON CONFLICT (jti) DO NOTHING; \
+         SELECT changes() AS retired, s.sid, s.ended_at IS NOT NULL AS ended FROM (SELECT 1) \
+           LEFT JOIN refresh_tokens t ON t.jti = ? LEFT JOIN sessions s ON s.sid = t.sid",
     )
     .bind(old.jti)
-    .fetch_optional(&mut *write)
+    .bind(old.expires_at.0)
+    .bind(retire)
+    .bind(old.jti)
+    .fetch_one(&mut *write)
     .await?;
-    let session = match session {
-        Some((_, true)) => return Ok(Rotated::NoSession),
-        Some((sid, false)) => Some(sid),
-        None if require_session => return Ok(Rotated::NoSession),
-        None => None,
-    };
-    if retire {
-        // Whoever has the new one needs no predecessor's help any more: its claims go.
-        sqlx::query("UPDATE refresh_tokens SET state = 'rotated', claims = NULL WHERE jti = ?")
-            .bind(old.jti)
-            .execute(&mut *write)
-            .await?;
+    if retire && found.try_get::<i64, _>("retired")? == 0 {
+        return Ok(Rotated::AlreadyBlacklisted);
     }
-    if let Some(sid) = &session {
-        sqlx::query("UPDATE sessions SET ends_at = ? WHERE sid = ? AND ends_at < ?")
-            .bind(new.expires_at.0)
-            .bind(sid)
-            .bind(new.expires_at.0)
-            .execute(&mut *write)
-            .await?;
-        note(&mut write, sid, access).await?;
+    let session: Option<String> = found.try_get("sid")?;
+    if found.try_get("ended")? || (session.is_none() && require_session) {
+        return Ok(Rotated::NoSession);
     }
-    hand_out(&mut write, new, session.as_deref(), user.map(UserId::as_str), now).await?;
+    let user = user.map(UserId::as_str);
+    // Whoever has the new token needs no predecessor's help any more: its claims go.
+    sqlx::query(
+        "UPDATE refresh_tokens SET state = 'rotated', claims = NULL WHERE jti = ? AND ?; \
+         UPDATE sessions SET ends_at = max(ends_at, ?), access_ends_at = max(access_ends_at, ?) WHERE sid = ?; \
+         INSERT INTO access_tokens (jti, sid, expires_at) SELECT ?, ?, ? WHERE ? IS NOT NULL AND ? IS NOT NULL; \
+         INSERT INTO refresh_tokens (jti, sid, user_id, hash, created_at, expires_at, state, claims) \
+         VALUES (?, ?, ?, ?, ?, ?, 'live', ?)",
+    )
+    .bind(old.jti)
+    .bind(retire)
+    .bind(new.expires_at.0)
+    .bind(access.expires_at.0)
+    .bind(&session)
+    .bind(access.jti)
+    .bind(&session)
+    .bind(access.expires_at.0)
+    .bind(access.jti)
+    .bind(&session)
+    .bind(&new.jti)
+    .bind(&session)
+    .bind(user)
+    .bind(&new.hash[..])
+    .bind(now.0)
+    .bind(new.expires_at.0)
+    .bind(&new.claims)
+    .execute(&mut *write)
+    .await?;
     write.commit().await?;
     Ok(Rotated::Done)
 }
