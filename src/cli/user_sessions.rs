@@ -21,6 +21,11 @@ pub(super) struct Whom {
 }
 
 impl Whom {
+    /// Whether no table of users is needed to know who is meant.
+    pub(super) fn is_by_id(&self) -> bool {
+        self.id.is_some()
+    }
+
     async fn find(&self, store: &Sqlite) -> Result<UserId, Failure> {
         match (&self.id, &self.name) {
             (Some(id), _) => Ok(UserId::new(id.as_str())),

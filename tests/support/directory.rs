@@ -68,6 +68,16 @@ impl Directory {
             lines.iter().any(|line| line.contains("slapd starting")).then_some(())
         });
         let started = started.await.is_some();
+        if started {
+            // It says so a moment before it listens.
+            let address = ("127.0.0.1", self.port);
+            let listening = async {
+                while tokio::net::TcpStream::connect(address).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            super::within("slapd to listen", listening).await;
+        }
         self.process = started.then_some(process);
         started
     }

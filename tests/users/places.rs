@@ -99,6 +99,7 @@ pub(crate) async fn commands() {
     for arguments in [
         &["user", "add", "ada", "--password-stdin"][..],
         &["user", "passwd", "ada"],
+        &["user", "logout", "ada"],
         &["token", "mint", "--user", "ada"],
     ] {
         let output = home.run(arguments, "a-long-password\n");
