@@ -1,7 +1,5 @@
 //! `tollgate token revoke`.
 
-use std::time::Duration;
-
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
@@ -10,7 +8,7 @@ use super::{Failure, issuer, runtime};
 use crate::base::UnixTime;
 use crate::config::{self, Config};
 use crate::jwt::{self, Limits};
-use crate::revocations::input_digest;
+use crate::revocations::Naming;
 use crate::server::clock;
 use crate::store::{Missing, Revocation, Revoked, Sessions as _, Sqlite};
 
@@ -32,7 +30,7 @@ impl Revoke {
         let now = clock::now();
         let revocation = match self.jti {
             Some(jti) => own_token(issuer, jti, now),
-            None => any_token(issuer.longest_leeway, &read_token(self.token)?, now)?,
+            None => any_token(issuer, &read_token(self.token)?, now)?,
         };
         let expires_at = revocation.expires_at;
         runtime()?.block_on(async {
@@ -55,19 +53,15 @@ fn own_token(issuer: &config::Issuer, jti: String, now: UnixTime) -> Revocation 
 }
 
 /// A token need not be good to be revoked: what it says of itself is what others would be told.
-fn any_token(longest_leeway: Duration, text: &str, now: UnixTime) -> Result<Revocation, Failure> {
+fn any_token(ours: &config::Issuer, text: &str, now: UnixTime) -> Result<Revocation, Failure> {
     let token = jwt::parse(text.as_bytes(), &Limits::default())
         .map_err(|error| Failure::Other(format!("no token ({}): {error}", error.reason())))?;
     let claims = token.claims();
     let unending = || Failure::Other("the token says of no time when it expires (`exp`)".to_owned());
-    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(longest_leeway);
+    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(ours.longest_leeway);
     if expires_at <= now {
         return Err(Failure::Other("the token has expired".to_owned()));
     }
-    let issuer = claims.issuer().map(str::to_owned);
-    let what = match claims.id() {
-        Some(jti) => Revoked::Token { issuer, jti: jti.to_owned() },
-        None => Revoked::Input { digest: input_digest(token.signing_input()) },
-    };
+    let what = Naming::of(&ours.form).token(claims, token.signing_input());
     Ok(Revocation { what, expires_at })
 }

@@ -25,7 +25,7 @@ use crate::base::UnixTime;
 use crate::store::{Revocation, Revoked};
 
 pub use keep::Keeper;
-pub use names::{TokenNames, input_digest, subject};
+pub use names::{Naming, TokenNames};
 
 /// Adding an entry copies its shard, which holds this part of all.
 const SHARDS: usize = 4096;
@@ -36,6 +36,7 @@ const SHARD_SHIFT: u32 = u128::BITS - SHARDS.trailing_zeros();
 /// which sees an entry from the moment that [`Self::add`] returns.
 pub struct Revocations {
     key: NameKey,
+    naming: Naming,
     shards: Box<[ArcSwap<Shard>]>,
     /// Held by those who write, one at a time; never by a reader.
     writing: Mutex<()>,
@@ -66,9 +67,16 @@ impl Revocations {
     /// taken without.
     #[must_use]
     pub fn new(loaded: bool) -> Arc<Self> {
+        Self::named(Naming::default(), loaded)
+    }
+
+    /// As [`Self::new`], for tokens that name themselves and their users in other claims.
+    #[must_use]
+    pub fn named(naming: Naming, loaded: bool) -> Arc<Self> {
         let none = Arc::new(Shard::default());
         Arc::new(Self {
             key: NameKey::new(),
+            naming,
             shards: (0..SHARDS).map(|_| ArcSwap::new(Arc::clone(&none))).collect(),
             writing: Mutex::new(()),
             epoch: AtomicU64::new(0),
@@ -171,14 +179,11 @@ impl Revocations {
     }
 
     fn entry(&self, revocation: &Revocation) -> Entry {
-        let (name, before) = match &revocation.what {
-            Revoked::Token { issuer, jti } => (self.key.token(issuer.as_deref(), jti), i64::MAX),
-            Revoked::Session { issuer, sid } => (self.key.session(issuer.as_deref(), sid), i64::MAX),
-            Revoked::Subject { issuer, subject, before } => {
-                (self.key.subject(issuer.as_deref(), subject), before.0)
-            }
-            Revoked::Input { digest } => (self.key.input(digest), i64::MAX),
+        let before = match &revocation.what {
+            Revoked::Subject { before, .. } => before.0,
+            Revoked::Token { .. } | Revoked::Session { .. } | Revoked::Input { .. } => i64::MAX,
         };
+        let name = self.key.of(&revocation.what);
         Entry { name, before, expires_at: revocation.expires_at.0 }
     }
 }

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::Revocations;
 use crate::base::UnixTime;
+use crate::config::TokenForm;
 use crate::jwt::Claims;
+use crate::store::Revoked;
 
 /// Makes names of 16 bytes. Its key is the process's own: names are never written down.
 pub(super) struct NameKey(hmac::Key);
@@ -28,20 +30,14 @@ impl NameKey {
         Self(key.expect("the system has random bytes"))
     }
 
-    pub(super) fn token(&self, issuer: Option<&str>, jti: &str) -> u128 {
-        self.name(Kind::Token, issuer, jti)
-    }
-
-    pub(super) fn session(&self, issuer: Option<&str>, sid: &str) -> u128 {
-        self.name(Kind::Session, issuer, sid)
-    }
-
-    pub(super) fn subject(&self, issuer: Option<&str>, subject: &str) -> u128 {
-        self.name(Kind::Subject, issuer, subject)
-    }
-
-    pub(super) fn input(&self, digest: &str) -> u128 {
-        self.name(Kind::Input, None, digest)
+    /// The name under which a revocation is found.
+    pub(super) fn of(&self, what: &Revoked) -> u128 {
+        match what {
+            Revoked::Token { issuer, jti } => self.name(Kind::Token, issuer.as_deref(), jti),
+            Revoked::Session { issuer, sid } => self.name(Kind::Session, issuer.as_deref(), sid),
+            Revoked::Subject { issuer, subject, .. } => self.name(Kind::Subject, issuer.as_deref(), subject),
+            Revoked::Input { digest } => self.name(Kind::Input, None, digest),
+        }
     }
 
     /// Each part is preceded by its length: no two lists of parts are one text.
@@ -66,23 +62,64 @@ pub struct TokenNames {
     names: [Option<u128>; 3],
 }
 
+/// In which claims a token names itself and its user, besides `jti` and `sub`: our own may go by other names, as
+/// SimpleJWT's settings allow.
+#[derive(Debug, Clone)]
+pub struct Naming {
+    jti: String,
+    user: String,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self { jti: "jti".to_owned(), user: "user_id".to_owned() }
+    }
+}
+
+impl Naming {
+    /// As our own tokens are made.
+    #[must_use]
+    pub fn of(form: &TokenForm) -> Self {
+        Self { jti: form.jti_claim.clone(), user: form.user_id_claim.clone() }
+    }
+
+    /// What revokes a token and nothing else. `input` is what was signed, or the whole text where nothing was: it names
+    /// a token that does not name itself.
+    #[must_use]
+    pub fn token(&self, claims: &Claims, input: &[u8]) -> Revoked {
+        let issuer = claims.issuer().map(str::to_owned);
+        let own = || claims.members().get(&self.jti).and_then(Value::as_str);
+        match claims.id().or_else(own) {
+            Some(jti) => Revoked::Token { issuer, jti: jti.to_owned() },
+            None => Revoked::Input { digest: input_digest(input) },
+        }
+    }
+
+    /// Whom a token is about: `sub`, or what SimpleJWT writes in its place, a text or the database's integer.
+    fn subject(&self, claims: &Claims) -> Option<String> {
+        if let Some(subject) = claims.subject() {
+            return Some(subject.to_owned());
+        }
+        match claims.members().get(&self.user)? {
+            Value::String(id) => Some(id.clone()),
+            Value::Number(id) if !id.is_f64() => Some(id.to_string()),
+            _ => None,
+        }
+    }
+}
+
 impl Revocations {
-    /// The names of a token with these claims. `input` is what was signed, or the whole text where nothing was:
-    /// it names a token that has no `jti`.
+    /// The names of a token with these claims. `input` is what was signed, or the whole text where nothing was.
     #[must_use]
     pub fn names(&self, claims: &Claims, input: &[u8]) -> TokenNames {
         let (key, issuer) = (&self.key, claims.issuer());
-        let itself = match claims.id() {
-            Some(jti) => key.token(issuer, jti),
-            None => key.input(&input_digest(input)),
-        };
         let session = claims.members().get("sid").and_then(Value::as_str);
         TokenNames {
             issued_at: claims.issued_at(),
             names: [
-                Some(itself),
-                session.map(|sid| key.session(issuer, sid)),
-                subject(claims).map(|subject| key.subject(issuer, &subject)),
+                Some(key.of(&self.naming.token(claims, input))),
+                session.map(|sid| key.name(Kind::Session, issuer, sid)),
+                self.naming.subject(claims).map(|subject| key.name(Kind::Subject, issuer, &subject)),
             ],
         }
     }
@@ -98,22 +135,7 @@ impl TokenNames {
     }
 }
 
-/// Whom a token is about: `sub`, or what SimpleJWT writes in its place, a text or the database's integer.
-#[must_use]
-pub fn subject(claims: &Claims) -> Option<String> {
-    if let Some(subject) = claims.subject() {
-        return Some(subject.to_owned());
-    }
-    match claims.members().get("user_id")? {
-        Value::String(id) => Some(id.clone()),
-        Value::Number(id) if !id.is_f64() => Some(id.to_string()),
-        _ => None,
-    }
-}
-
-/// The digest that names a token without a `jti`, in hexadecimal digits.
-#[must_use]
-pub fn input_digest(input: &[u8]) -> String {
+fn input_digest(input: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, input);
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::names::input_digest;
 use super::*;
 use crate::jwt::Claims;
 
@@ -76,10 +75,29 @@ fn a_name_is_its_issuers_and_of_its_kind() {
 
 #[test]
 fn a_token_without_a_jti_is_ended_by_what_was_signed() {
-    let input = || Revoked::Input { digest: input_digest(INPUT) };
-    assert!(ends(input(), json!({"iss": "us", "sub": "7"})));
-    assert!(!ends(input(), json!({"jti": "j"})));
-    assert!(!ends(Revoked::Input { digest: input_digest(b"header.other") }, json!({})));
+    let input = |input: &[u8]| Naming::default().token(&claims(json!({})), input);
+    assert!(matches!(input(INPUT), Revoked::Input { .. }));
+    assert!(ends(input(INPUT), json!({"iss": "us", "sub": "7"})));
+    assert!(!ends(input(INPUT), json!({"jti": "j"})));
+    assert!(!ends(input(b"header.other"), json!({})));
+}
+
+#[test]
+fn our_own_tokens_may_name_themselves_and_their_user_in_other_claims() {
+    let form = crate::config::TokenForm {
+        jti_claim: "token_id".to_owned(),
+        user_id_claim: "uid".to_owned(),
+        ..crate::config::TokenForm::usual()
+    };
+    let ours = claims(json!({"token_id": "j", "uid": 7}));
+    let subject = Revoked::Subject { issuer: None, subject: "7".to_owned(), before: NOW };
+    let jti = Revoked::Token { issuer: None, jti: "j".to_owned() };
+    assert_eq!(Naming::of(&form).token(&ours, INPUT), jti);
+    for what in [jti, subject] {
+        let index = Revocations::named(Naming::of(&form), true);
+        index.add(&[until(what, 60)], NOW);
+        assert!(index.is_revoked(&index.names(&ours, INPUT), NOW));
+    }
 }
 
 #[test]

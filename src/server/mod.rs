@@ -32,7 +32,7 @@ use crate::config::{self, Config};
 use crate::gateway::Snapshot;
 use crate::issuer::{Issuer, OpenError, Shared};
 use crate::providers::{self, Fetching, Provider, ProviderError};
-use crate::revocations::{Keeper, Revocations};
+use crate::revocations::{Keeper, Naming, Revocations};
 use crate::telemetry::{AccessLogThread, Metrics};
 use supervisor::Supervisor;
 use worker_thread::{Crew, ListenerPlan};
@@ -79,7 +79,8 @@ struct Prepared {
 async fn prepare(config: &Config, metrics: &Arc<Metrics>) -> Result<Prepared, StartError> {
     let issuer = match &config.issuer {
         Some(issuer) => {
-            let revocations = Revocations::new(config.revocations.start_without);
+            let naming = Naming::of(&issuer.form);
+            let revocations = Revocations::named(naming, config.revocations.start_without);
             let shared = Shared { revocations, metrics: Arc::clone(metrics) };
             let opened = Issuer::open(issuer, config.development, cores(), clock::now(), shared);
             Some(Arc::new(opened.await?))
