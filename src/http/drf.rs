@@ -67,25 +67,25 @@ impl Refusal {
             reason => json!({
                 "detail": "Given token not valid for any token type",
                 "code": "token_not_valid",
-                "messages": classes.iter().map(|class| tried(*class, reason)).collect::<Vec<_>>(),
+                "messages": classes.iter().map(|class| tried(*class, reason, classes)).collect::<Vec<_>>(),
             }),
         })
     }
 }
 
-/// What SimpleJWT says of a token that it tried as one of this class.
-fn tried(class: TokenClass, reason: ReasonCode) -> Value {
+/// What SimpleJWT says of a token that it tried as one of this class, among others perhaps.
+fn tried(class: TokenClass, reason: ReasonCode, classes: &[TokenClass]) -> Value {
     let message = match reason {
         ReasonCode::Expired => "Token is expired",
         ReasonCode::MissingExpiry => "Token has no 'exp' claim",
         ReasonCode::MissingTokenId => "Token has no id",
         ReasonCode::MissingTokenType => "Token has no type",
         ReasonCode::WrongTokenType => "Token has wrong type",
-        ReasonCode::Revoked => match class {
-            TokenClass::Sliding => "Token is blacklisted",
-            // Only a sliding token is looked for on the blacklist, and that is no access token.
-            TokenClass::Access => "Token has wrong type",
-        },
+        // Where sliding tokens are taken, it was one that was looked for on the blacklist, and that is no access token.
+        ReasonCode::Revoked if class == TokenClass::Access && classes.contains(&TokenClass::Sliding) => {
+            "Token has wrong type"
+        }
+        ReasonCode::Revoked => "Token is blacklisted",
         // Whatever else is wrong with it, a client is not told.
         _ => "Token is invalid",
     };
@@ -109,6 +109,12 @@ mod tests {
             answer["messages"][1],
             json!({"token_class": "SlidingToken", "token_type": "sliding", "message": "Token is blacklisted"})
         );
+    }
+
+    #[test]
+    fn an_access_token_that_was_ended_is_called_blacklisted() {
+        let answer = body(&Refusal::invalid_token(ReasonCode::Revoked), &[TokenClass::Access]);
+        assert_eq!(answer["messages"][0]["message"], "Token is blacklisted");
     }
 
     #[test]
