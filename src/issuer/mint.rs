@@ -130,6 +130,11 @@ impl Mint {
         }
     }
 
+    /// Whether the file says where this claim comes from.
+    pub(super) fn knows_claim(&self, name: &str) -> bool {
+        self.claims.iter().any(|(known, _)| known == name)
+    }
+
     /// The claims of a refresh token's successor, as SimpleJWT makes them: what the token says of its user and all
     /// else stays.
     pub(super) fn renewed(&self, claims: &Map<String, Value>, now: UnixTime) -> Map<String, Value> {
