@@ -4,13 +4,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::token::read_token;
-use super::{Failure, issuer, runtime};
+use super::{Failure, issuer, open_store, runtime};
 use crate::base::UnixTime;
 use crate::config::{self, Config};
 use crate::jwt::{self, Limits};
 use crate::revocations::Naming;
 use crate::server::clock;
-use crate::store::{Missing, Revocation, Revoked, Sessions as _, Sqlite};
+use crate::store::{Missing, Revocation, Revoked};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -34,8 +34,7 @@ impl Revoke {
         };
         let expires_at = revocation.expires_at;
         runtime()?.block_on(async {
-            let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
-            let store = store.map_err(|error| Failure::of(&error))?;
+            let store = open_store(issuer, Missing::Refuse).await?;
             store.revoke(&[revocation]).await.map_err(|error| Failure::of(&error))
         })?;
         println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));

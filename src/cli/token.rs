@@ -10,14 +10,14 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::revoke::Revoke;
-use super::{Failure, issuer, read, runtime};
+use super::{Failure, issuer, open_store, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource, Users};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
-use crate::store::{Missing, Sqlite, UserRows as _};
+use crate::store::Missing;
 use crate::telemetry::Metrics;
 
 /// How long an inspection waits for keys that are fetched.
@@ -125,8 +125,7 @@ impl Mint {
                     return Err(Failure::Usage(why.into()));
                 }
                 let user = runtime()?.block_on(async {
-                    let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
-                    let store = store.map_err(|error| Failure::of(&error))?;
+                    let store = open_store(issuer, Missing::Refuse).await?;
                     store.user_by_name(name).await.map_err(|error| Failure::of(&error))
                 })?;
                 let unknown = || Failure::Other(format!("there is no user {name:?}"));

@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
 use super::user_sessions::{self, Whom};
-use super::{Failure, issuer, password, read, runtime};
+use super::{Failure, issuer, open_store, password, read, runtime};
 use crate::config::{Issuer, Users};
 use crate::issuer::check_credential;
 use crate::server::clock;
-use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreError, UserRows as _};
+use crate::store::{Missing, NewUser, Passwords, StoreError};
 
 /// As long as Django's column.
 const LONGEST_NAME: usize = 150;
@@ -99,7 +99,7 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
     if let Some(role) = user.roles.iter().find(|role| role.is_empty() || role.contains(char::is_whitespace)) {
         return Err(Failure::Usage(format!("{role:?} is no role: a role is one word")));
     }
-    let store = open(issuer, Missing::Create).await?;
+    let store = open_store(issuer, Missing::Create).await?;
     if store.user_by_name(&user.name).await.map_err(|error| Failure::of(&error))?.is_some() {
         return Err(taken(&user.name));
     }
@@ -116,7 +116,7 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Failure> {
-    let store = open(issuer, Missing::Refuse).await?;
+    let store = open_store(issuer, Missing::Refuse).await?;
     let unknown = || Failure::Other(format!("there is no user {name:?}: `tollgate user add` makes one"));
     if store.user_by_name(name).await.map_err(|error| Failure::of(&error))?.is_none() {
         return Err(unknown());
@@ -128,10 +128,6 @@ async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Fai
     }
     println!("set the password of {name}");
     Ok(())
-}
-
-async fn open(issuer: &Issuer, missing: Missing) -> Result<Sqlite, Failure> {
-    Sqlite::open(&issuer.store, missing).await.map_err(|error| Failure::of(&error))
 }
 
 fn passwords() -> Passwords {

@@ -1,6 +1,6 @@
 //! `issuer:`: the built-in token endpoints. Keys are named as SimpleJWT's settings, in lower case.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
@@ -8,8 +8,8 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider, TokenForm,
-    TokenPaths, Users,
+    Audiences, ClaimSource, Compatibility, Database, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider,
+    TokenForm, TokenPaths, Users,
 };
 use super::sessions;
 use super::throttle;
@@ -73,7 +73,9 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             })
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
-        let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
+        let store = section
+            .optional("store", store)
+            .unwrap_or_else(|| Database::Sqlite(state_directory.join("tollgate.db")));
         let users = match section.key("users") {
             Some(node) => users::read(&node),
             None => Some(Users::Own),
@@ -131,22 +133,12 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
     })
 }
 
-fn store(node: &Node<'_>) -> Option<PathBuf> {
-    let expected = "a store such as sqlite://data/tollgate.db";
-    let text = node.words(expected)?;
-    let Some((scheme, path)) = text.split_once("://") else {
-        return node.expected(expected);
-    };
-    match scheme {
-        "sqlite" if path.contains(['?', '#']) => {
-            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH without settings")
-        }
-        "sqlite" if path.is_empty() || path.ends_with('/') => node.expected(expected),
-        "sqlite" => Some(node.reader().beside(path)),
-        "postgres" | "postgresql" | "mysql" | "mariadb" | "redis" => {
+fn store(node: &Node<'_>) -> Option<Database> {
+    match users::database(node)? {
+        Database::Postgres(_) | Database::MySql(_) => {
             node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
         }
-        _ => node.expected(expected),
+        file @ Database::Sqlite(_) => Some(file),
     }
 }
 

@@ -41,7 +41,7 @@ struct Read {
 fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
-        store: folder.path().join("data/tollgate.db"),
+        store: config::Database::Sqlite(folder.path().join("data/tollgate.db")),
         users: config::Users::Own,
         paths: TokenPaths {
             obtain: Some("/api/token/".to_owned()),

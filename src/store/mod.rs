@@ -26,7 +26,7 @@ pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
-pub use open::open_users;
+pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use server_users::ServerUsers;
@@ -81,6 +81,14 @@ pub enum OpenError {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The server does not let Tollgate at the database, or has none of that name.
+    #[error("the database {database} can't be used as `issuer.store`")]
+    Refused {
+        /// The place.
+        database: String,
+        /// What stands in the way.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Where users live is not as `issuer.users` says.
     #[error("the users in {database} can't be used as `issuer.users` says")]

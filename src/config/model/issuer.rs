@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaimHook, Provider, SessionRules, TokenForm, Users};
+use super::{ClaimHook, Database, Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -11,8 +11,8 @@ use crate::base::{Algorithm, Rate, Secret};
 pub struct Issuer {
     /// Whose behaviour it has where the two differ.
     pub compatibility: Compatibility,
-    /// `sqlite://PATH`: sessions, blacklist, Tollgate's own users.
-    pub store: PathBuf,
+    /// Sessions, blacklist, revocations, Tollgate's own users; default `tollgate.db` in the state directory.
+    pub store: Database,
     /// Where those live who may log in; default `own`.
     pub users: Users,
     /// Where the endpoints are.
