@@ -36,7 +36,9 @@ pub use sessions::{
 };
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;
-pub use users::{HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users};
+pub use users::{
+    HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows, Users,
+};
 
 /// What a store answers with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -7,7 +7,10 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::sql::{Dialect, Row, Sql, Statement};
-use super::{Answer, NewUser, OpenError, OwnUsers, PasswordHash, Scheme, User, UserId, UserRows};
+use super::users::claims_of;
+use super::{
+    Answer, NewUser, OpenError, OwnUsers, PasswordHash, Scheme, User, UserAttributes, UserId, UserRows,
+};
 use crate::base::UnixTime;
 use crate::config::Database;
 
@@ -28,7 +31,9 @@ struct Statements {
     by_id: Statement,
     note_login: Statement,
     renew_hash: Statement,
+    after: Statement,
     add: Statement,
+    set_attributes: Statement,
     set_password: Statement,
     set_active: Statement,
     remove: Statement,
@@ -78,7 +83,8 @@ fn migrations(dialect: Dialect) -> Option<Migrator> {
 impl Statements {
     fn write(dialect: Dialect) -> Self {
         let select = format!(
-            "SELECT {}, username, email, password, roles, CASE WHEN active THEN '1' ELSE '0' END, {} FROM users",
+            "SELECT {}, username, email, password, roles, scopes, claims, CASE WHEN active THEN '1' ELSE '0' END, {} \
+             FROM users",
             dialect.text("id"),
             dialect.text("last_login"),
         );
@@ -92,9 +98,14 @@ impl Statements {
             renew_hash: statement(&format!(
                 "UPDATE users SET password = ? WHERE id = {number} AND password = ?"
             )),
+            after: statement(&format!("{select} WHERE username > ? ORDER BY username LIMIT 1000")),
             add: statement(&format!(
-                "INSERT INTO users (username, email, password, roles, created_at) VALUES (?, ?, ?, ?, {number})"
+                "INSERT INTO users (username, password, email, roles, scopes, claims, created_at) \
+                 VALUES (?, ?, ?, ?, ?, ?, {number})"
             )),
+            set_attributes: statement(
+                "UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?",
+            ),
             set_password: statement("UPDATE users SET password = ? WHERE username = ?"),
             set_active: statement(&format!("UPDATE users SET active = {truth} WHERE username = ?")),
             remove: statement("DELETE FROM users WHERE username = ?"),
@@ -103,14 +114,16 @@ impl Statements {
 }
 
 fn user(row: Row) -> Option<User> {
-    let [id, username, email, password, roles, active, last_login] =
-        <[Option<String>; 7]>::try_from(row).ok()?;
+    let [id, username, email, password, roles, scopes, claims, active, last_login] =
+        <[Option<String>; 9]>::try_from(row).ok()?;
     Some(User {
         id: UserId::new(id?),
         username: username?,
         email: email?,
         password: Some(PasswordHash::from_stored(password?)),
         roles: roles?,
+        scopes: scopes?,
+        claims: claims_of(&claims?),
         more: Map::new(),
         active: active.as_deref() == Some("1"),
         last_login: last_login.and_then(|seconds| seconds.parse().ok()).map(UnixTime),
@@ -169,11 +182,37 @@ impl UserRows for ServerUsers {
 impl OwnUsers for ServerUsers {
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId> {
         self.sql.call(async move {
-            let values =
-                [&user.username, &user.email, user.password.as_stored(), &user.roles, &now.0.to_string()];
+            let (attributes, claims) = (&user.attributes, user.attributes.claims_text());
+            let values = [
+                &user.username,
+                user.password.as_stored(),
+                &attributes.email,
+                &attributes.roles,
+                &attributes.scopes,
+                &claims,
+                &now.0.to_string(),
+            ];
             self.sql.execute(&self.statements.add, &values).await?;
             let added = self.one(&self.statements.by_name, &user.username).await?;
             added.map(|user| user.id).ok_or(sqlx::Error::RowNotFound)
+        })
+    }
+
+    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
+        self.sql.call(async move {
+            if !is_name(username) {
+                return Ok(false);
+            }
+            let UserAttributes { email, roles, scopes, .. } = attributes;
+            let values = [email, roles, scopes, &attributes.claims_text(), username];
+            self.changes(&self.statements.set_attributes, &values).await
+        })
+    }
+
+    fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
+        self.sql.call(async move {
+            let rows = self.sql.rows(&self.statements.after, &[username]).await?;
+            Ok(rows.into_iter().filter_map(user).collect())
         })
     }
 

@@ -7,20 +7,28 @@ use tokio::runtime::Handle;
 use tollgate::base::{Secret, UnixTime};
 use tollgate::config::{self, Users as Places};
 use tollgate::store::{
-    HashedUsers, NewUser, OwnUsers as _, PasswordHash, Passwords, ServerUsers, StoreError, UserRows as _,
-    Users as _,
+    HashedUsers, NewUser, OwnUsers as _, PasswordHash, Passwords, ServerUsers, StoreError, UserAttributes,
+    UserRows as _, Users as _,
 };
 
 use crate::support::{DatabaseKind, DatabaseServer};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
+fn attributes() -> UserAttributes {
+    UserAttributes {
+        email: "ada@example.com".to_owned(),
+        roles: "admin staff".to_owned(),
+        scopes: "orders:read".to_owned(),
+        claims: serde_json::Map::from_iter([("team".to_owned(), serde_json::json!(["Zoë's", 7]))]),
+    }
+}
+
 fn new(username: &str) -> NewUser {
     NewUser {
         username: username.to_owned(),
-        email: "ada@example.com".to_owned(),
         password: PasswordHash::from_stored("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$x".to_owned()),
-        roles: "admin staff".to_owned(),
+        attributes: attributes(),
     }
 }
 
@@ -41,14 +49,20 @@ pub(crate) async fn on(kind: DatabaseKind) {
 
     let id = users.add_user(&new("ada"), NOW).await.unwrap();
     let ada = other.user_by_name("ada").await.unwrap().expect("what one adds the other finds");
-    assert_eq!((&ada.id, ada.email.as_str(), ada.roles.as_str()), (&id, "ada@example.com", "admin staff"));
+    assert_eq!((&ada.id, UserAttributes::of(&ada)), (&id, attributes()));
     assert!(ada.active && ada.last_login.is_none());
     assert!(matches!(users.add_user(&new("ada"), NOW).await, Err(StoreError::Conflict)));
+    let changed = UserAttributes { email: String::new(), scopes: "orders:write".to_owned(), ..attributes() };
+    for _ in 0..2 {
+        assert!(users.set_attributes("ada", &changed).await.unwrap(), "also where nothing changes");
+    }
+    assert_eq!(UserAttributes::of(&users.user_by_name("ada").await.unwrap().unwrap()), changed);
     let zoe = users.add_user(&new("Zoë 🦀"), NOW).await.unwrap();
     assert_eq!(users.user_by_id(zoe.as_str()).await.unwrap().expect("Zoë").username, "Zoë 🦀");
     for name in ["ADA", "ada ", "a\u{0}da", "' OR 1=1 --", ""] {
         assert!(users.user_by_name(name).await.unwrap().is_none(), "{name:?}");
         assert!(!users.set_active(name, false).await.unwrap(), "{name:?}");
+        assert!(!users.set_attributes(name, &changed).await.unwrap(), "{name:?}");
         assert!(!users.remove_user(name).await.unwrap(), "{name:?}");
     }
     for id in ["x", "", "99999999999999999999", "1 OR 1=1"] {

@@ -119,6 +119,8 @@ pub enum ClaimSource {
     Roles,
     /// `{ from: groups }`: names of roles as a list.
     Groups,
+    /// `{ from: scopes }`: those of a user of the gateway's own, joined by blanks.
+    Scopes,
     /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
     /// is known.
     Column(String),

@@ -29,7 +29,7 @@ use tokio::sync::OnceCell;
 use super::{
     AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
     RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
-    User, UserId, UserRows, Which,
+    User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 
@@ -220,6 +220,14 @@ impl OwnUsers for Sqlite {
         self.call(users::add(self, user, now))
     }
 
+    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
+        self.call(users::set_attributes(self, username, attributes))
+    }
+
+    fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
+        self.call(users::after(self, username))
+    }
+
     fn set_password<'a>(&'a self, username: &'a str, password: &'a PasswordHash) -> Answer<'a, bool> {
         self.call(users::set_password(self, username, password))
     }
@@ -350,6 +358,11 @@ fn migrations() -> Migrator {
         (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
         (2, "revocations", include_str!("../../../migrations/sqlite/0002_revocations.sql")),
         (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
+        (
+            6,
+            "what tokens say of users",
+            include_str!("../../../migrations/sqlite/0006_what_tokens_say_of_users.sql"),
+        ),
     ];
     Migrator::with_migrations(
         steps

@@ -46,9 +46,13 @@ impl Place {
 fn ada() -> NewUser {
     NewUser {
         username: "ada".to_owned(),
-        email: "ada@example.com".to_owned(),
         password: PasswordHash::from_stored("hash".to_owned()),
-        roles: "admin staff".to_owned(),
+        attributes: UserAttributes {
+            email: "ada@example.com".to_owned(),
+            roles: "admin staff".to_owned(),
+            scopes: "orders:read".to_owned(),
+            claims: serde_json::Map::from_iter([("team".to_owned(), serde_json::json!(["north"]))]),
+        },
     }
 }
 
@@ -90,6 +94,34 @@ async fn finds_a_user_by_name_with_case_and_by_id() {
     for id in ["", "x", "99999999999999999999", "-1"] {
         assert!(store.user_by_id(id).await.unwrap().is_none(), "{id:?}");
     }
+}
+
+#[tokio::test]
+async fn what_tokens_say_of_a_user_is_kept_and_replaced() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.add_user(&ada(), NOW).await.unwrap();
+    let known = async || UserAttributes::of(&store.user_by_name("ada").await.unwrap().expect("ada"));
+    assert_eq!(known().await, ada().attributes);
+    let other = UserAttributes { roles: String::new(), claims: serde_json::Map::new(), ..ada().attributes };
+    assert!(store.set_attributes("ada", &other).await.unwrap());
+    assert_eq!(known().await, other);
+    assert!(!store.set_attributes("Ada", &other).await.unwrap());
+}
+
+#[tokio::test]
+async fn users_are_listed_page_by_page_in_the_order_of_their_names() {
+    let place = Place::new();
+    let store = place.store().await;
+    for name in ["zoe", "ada", "Bob"] {
+        store.add_user(&NewUser { username: name.to_owned(), ..ada() }, NOW).await.unwrap();
+    }
+    let after = async |name| -> Vec<String> {
+        store.users_after(name).await.unwrap().into_iter().map(|user| user.username).collect()
+    };
+    assert_eq!(after("").await, ["Bob", "ada", "zoe"]);
+    assert_eq!(after("ada").await, ["zoe"]);
+    assert!(after("zoe").await.is_empty());
 }
 
 #[tokio::test]

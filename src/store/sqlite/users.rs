@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
 use crate::base::UnixTime;
-use crate::store::{NewUser, PasswordHash, User, UserId};
+use crate::store::users::claims_of;
+use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
 
 pub(super) async fn by_name(store: &Sqlite, username: &str) -> Result<Option<User>, sqlx::Error> {
     let mut reader = store.reader().await?;
@@ -34,6 +35,8 @@ fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
         email: row.try_get("email")?,
         password: Some(PasswordHash::from_stored(row.try_get("password")?)),
         roles: row.try_get("roles")?,
+        scopes: row.try_get("scopes")?,
+        claims: claims_of(row.try_get("claims")?),
         more: Map::new(),
         active: row.try_get("active")?,
         last_login: row.try_get::<Option<i64>, _>("last_login")?.map(UnixTime),
@@ -75,17 +78,48 @@ pub(super) async fn renew_hash(
 pub(super) async fn add(store: &Sqlite, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
     let mut write = store.write().await?;
     let done = sqlx::query(
-        "INSERT INTO users (username, email, password, roles, created_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO users (username, password, email, roles, scopes, claims, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&user.username)
-    .bind(&user.email)
     .bind(user.password.as_stored())
-    .bind(&user.roles)
+    .bind(&user.attributes.email)
+    .bind(&user.attributes.roles)
+    .bind(&user.attributes.scopes)
+    .bind(user.attributes.claims_text())
     .bind(now.0)
     .execute(&mut *write)
     .await?;
     write.commit().await?;
     Ok(id(done.last_insert_rowid()))
+}
+
+pub(super) async fn set_attributes(
+    store: &Sqlite,
+    username: &str,
+    attributes: &UserAttributes,
+) -> Result<bool, sqlx::Error> {
+    let mut write = store.write().await?;
+    let done =
+        sqlx::query("UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?")
+            .bind(&attributes.email)
+            .bind(&attributes.roles)
+            .bind(&attributes.scopes)
+            .bind(attributes.claims_text())
+            .bind(username)
+            .execute(&mut *write)
+            .await?;
+    write.commit().await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn after(store: &Sqlite, username: &str) -> Result<Vec<User>, sqlx::Error> {
+    let mut reader = store.reader().await?;
+    sqlx::query("SELECT * FROM users WHERE username > ? ORDER BY username LIMIT 1000")
+        .bind(username)
+        .try_map(|row| user(&row))
+        .fetch_all(&mut *reader)
+        .await
 }
 
 pub(super) async fn set_password(
