@@ -25,6 +25,11 @@ const STRETCH: Duration = Duration::from_millis(1_200);
 /// When a request began, and the status of its answer.
 type Sent = (Instant, u16);
 
+#[expect(clippy::disallowed_methods, reason = "a rate is kept by the clock")]
+fn sleep(time: Duration) {
+    thread::sleep(time);
+}
+
 /// Sends a request each `interval`, as far as the answers let it, until it is told to stop.
 fn load(
     address: SocketAddr,
@@ -39,7 +44,7 @@ fn load(
     thread::spawn(move || {
         let (mut sent, mut next) = (Vec::new(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
-            thread::sleep(next.saturating_duration_since(Instant::now()));
+            sleep(next.saturating_duration_since(Instant::now()));
             next += interval;
             let began = Instant::now();
             stream.write_all(request.as_bytes()).unwrap();
@@ -107,7 +112,7 @@ impl Site {
         let address = self.gate.plain_address();
         let loads: Vec<_> =
             (0..CONNECTIONS).map(|_| load(address, access, interval, Arc::clone(&stop))).collect();
-        thread::sleep(STRETCH);
+        sleep(STRETCH);
         let answer = self.runtime.block_on(match way {
             Way::Refresh => post("/api/token/logout/").json(refresh).into_future(),
             Way::Bearer => post("/api/token/logout/").bearer(access).into_future(),
@@ -115,7 +120,7 @@ impl Site {
         });
         let answered = Instant::now();
         assert_eq!(answer.status, 200, "{}", answer.text());
-        thread::sleep(STRETCH);
+        sleep(STRETCH);
         stop.store(true, Ordering::Relaxed);
 
         let sent: Vec<Sent> = loads.into_iter().flat_map(|load| load.join().unwrap()).collect();
