@@ -1,10 +1,12 @@
 mod ending;
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor, SqliteConnection};
 
 use super::*;
 use crate::store::{NewSession, OldToken, RefreshRecord, RefreshToken, Usage};
