@@ -15,9 +15,9 @@ use super::queue::Queue;
 use super::writer;
 
 /// Reads are short and rarely wait; these serve thousands of them a second.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 /// So many calls may wait. Some thousand fit into the time that a call may take.
-const WAITING: usize = 4_096;
+pub(super) const WAITING: usize = 4_096;
 
 /// Where the jobs of one purpose wait.
 pub(super) type Jobs = Arc<Queue<Box<dyn Job>>>;
