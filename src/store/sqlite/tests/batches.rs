@@ -227,7 +227,7 @@ async fn another_process_gets_its_turn_beside_a_busy_writer() {
             }
         }
     };
-    let load = select_all((0..8).map(|number| Box::pin(note(number))));
+    let load = select_all((0..64).map(|number| Box::pin(note(number))));
     let turns = async {
         for number in 0..20 {
             other.add_user(&named(&format!("u{number}")), NOW).await.expect("a turn");
@@ -251,7 +251,7 @@ async fn the_write_ahead_log_starts_again_also_while_others_read() {
     let mut largest = 0;
     let writes = async {
         for _ in 0..80 {
-            let set = "INSERT INTO secrets VALUES ('x', zeroblob(?1)) ON CONFLICT DO UPDATE SET value = zeroblob(?1)";
+            let set = "INSERT INTO secrets VALUES ('x', randomblob(?1)) ON CONFLICT DO UPDATE SET value = excluded.value";
             store.write(move |writer| writer.execute(set, [MIB])).await.unwrap();
             largest = largest.max(fs::metadata(&log).unwrap().len());
         }
