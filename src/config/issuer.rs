@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
+use super::claim_query;
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
@@ -94,7 +95,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         let verifying_key = verifying_key(section, algorithm);
         let key_ring = section.optional("key_ring", |node| node.file_path("the path of a folder"));
         let claims = match section.key("claims") {
-            Some(node) => claims(&node, form.as_ref()),
+            Some(node) => claims(&node, form.as_ref(), users.as_ref()),
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
         };
@@ -267,7 +268,11 @@ fn verifying_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Opti
     Some(Some(node.secret()?))
 }
 
-fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, ClaimSource)>> {
+fn claims(
+    node: &Node<'_>,
+    form: Option<&TokenForm>,
+    users: Option<&Users>,
+) -> Option<Vec<(String, ClaimSource)>> {
     // With a mistake there it is not known which they are.
     let is_reserved = |name: &str| form.is_some_and(|form| form.is_reserved(name));
     let claims: Vec<Option<(String, ClaimSource)>> = node
@@ -284,16 +289,25 @@ fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, Clai
                 };
                 return node.refuse_key(kind, None);
             }
-            Some((name.to_owned(), claim_source(&node)?))
+            Some((name.to_owned(), claim_source(&node, users)?))
         })
         .collect();
     claims.into_iter().collect()
 }
 
-fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
+fn claim_source(node: &Node<'_>, users: Option<&Users>) -> Option<ClaimSource> {
     node.section(|section| {
         let (from, value) = (section.key("from"), section.key("value"));
-        if let Some(column) = section.key("column") {
+        let (column, query) = (section.key("column"), section.key("query"));
+        if let Some(query) = query {
+            let beside = [("from", &from), ("value", &value), ("column", &column)];
+            if let Some((name, _)) = beside.into_iter().find(|(_, node)| node.is_some()) {
+                return query.refuse_key(MistakeKind::Conflict(format!("\"{name}\"")), None);
+            }
+            let query = claim_query::read(section, &query, users)?;
+            return Some(ClaimSource::Query(Box::new(query)));
+        }
+        if let Some(column) = column {
             if from.is_some() || value.is_some() {
                 return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
             }
@@ -311,7 +325,8 @@ fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
             (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
             (None, None) => {
                 let kind = MistakeKind::Expected {
-                    expected: "{ from: username|email|roles|groups }, { column: NAME } or { value: TEXT }"
+                    expected: "{ from: username|email|roles|groups }, { column: NAME }, { query: SQL } or \
+                               { value: TEXT }"
                         .to_owned(),
                     found: "neither of them".to_owned(),
                 };
