@@ -57,8 +57,8 @@ use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions,
-    Sqlite, Users,
+    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
+    PasswordError, Passwords, Sessions, Sqlite, Users,
 };
 use crate::telemetry::Metrics;
 

@@ -109,7 +109,9 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use serde_json::Value;
 
 use super::UserId;
 use super::sql::{Question, Sql, Unanswered};
-use crate::config::{ClaimQuery, ClaimSource, Database};
+use crate::config::{ClaimQuery, ClaimSource, Database, FilePlace};
 
 /// More would not fit into a token that routes take.
 const LARGEST_VALUE: usize = 4 << 10;
@@ -21,7 +21,7 @@ struct Query {
     question: Question,
     list: bool,
     /// For messages.
-    place: String,
+    place: FilePlace,
     sql: Arc<Sql>,
 }
 
@@ -29,7 +29,7 @@ struct Query {
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {database}: {why}")]
 pub struct ClaimQueryError {
-    place: String,
+    place: FilePlace,
     database: String,
     why: Why,
 }
@@ -59,7 +59,9 @@ impl ClaimQueries {
     ///
     /// # Errors
     /// A statement that its database will never carry out.
-    pub async fn open(claims: &[(String, ClaimSource)]) -> Result<(Self, Vec<ClaimQueryError>), ClaimQueryError> {
+    pub async fn open(
+        claims: &[(String, ClaimSource)],
+    ) -> Result<(Self, Vec<ClaimQueryError>), ClaimQueryError> {
         let mut databases: Vec<(&Database, Arc<Sql>)> = Vec::new();
         let mut queries = Vec::new();
         for (claim, source) in claims {
@@ -89,7 +91,7 @@ impl ClaimQueries {
         }
         let mut unseen = Vec::new();
         for query in &queries {
-            match query.in_time(query.sql.judge(&query.question)).await {
+            match query.in_time(Box::pin(query.sql.judge(&query.question))).await {
                 Ok(()) => {}
                 Err(error) if query.is_final(&error.why) => return Err(error),
                 Err(error) => unseen.push(error),
@@ -113,7 +115,7 @@ impl Query {
         let mut values = match user.as_str() {
             // PostgreSQL has no such text, and nobody such an id.
             id if id.contains('\0') => Vec::new(),
-            id => self.in_time(self.sql.ask(&self.question, id)).await?,
+            id => self.in_time(Box::pin(self.sql.ask(&self.question, id))).await?,
         };
         let value = match values.len() {
             _ if self.list => Value::Array(values),
@@ -129,7 +131,7 @@ impl Query {
         }
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Unanswered>>) -> Result<T, ClaimQueryError> {
+    async fn in_time<T>(&self, work: BoxFuture<'_, Result<T, Unanswered>>) -> Result<T, ClaimQueryError> {
         match self.sql.within_limit(work).await {
             Some(Ok(done)) => Ok(done),
             Some(Err(why)) => Err(self.error(why.into())),
@@ -155,9 +157,8 @@ impl Query {
 fn is_same(one: &Database, other: &Database) -> bool {
     match (one, other) {
         (Database::Sqlite(one), Database::Sqlite(other)) => one == other,
-        (Database::Postgres(one), Database::Postgres(other)) | (Database::MySql(one), Database::MySql(other)) => {
-            one.url.expose() == other.url.expose()
-        }
+        (Database::Postgres(one), Database::Postgres(other))
+        | (Database::MySql(one), Database::MySql(other)) => one.url.expose() == other.url.expose(),
         _ => false,
     }
 }

@@ -95,8 +95,12 @@ fn main() -> ExitCode {
             trial(&format!("{name}_on_{}", database.name()), missing.as_deref(), move || test(database))
         };
         trials.extend([
-            add("claims_are_asked_for_at_login_and_refresh", |database| block_on(queries::values(database))),
-            add("without_its_database_no_token_lacks_a_claim", |database| block_on(queries::outage(database))),
+            add("claims_are_asked_for_at_login_and_refresh", |database| {
+                block_on(queries::values(database));
+            }),
+            add("without_its_database_no_token_lacks_a_claim", |database| {
+                block_on(queries::outage(database));
+            }),
             add("a_query_that_can_t_be_carried_out_is_found_before_the_start", |database| {
                 block_on(queries::broken(database));
             }),

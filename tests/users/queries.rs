@@ -75,12 +75,8 @@ impl Accounts {
         json!({ "query": query, "database": self.url() })
     }
 
-    fn config(&self, claims: Value) -> Config {
-        config().issuer().set("issuer.claims", claims)
-    }
-
     async fn gateway(&self, claims: Value) -> Tollgate {
-        let home: Home = self.config(claims).write();
+        let home: Home = with_claims(claims).write();
         home.generate_key();
         home.add_user("ada", PASSWORD);
         Tollgate::start(home).await
@@ -99,6 +95,10 @@ impl Accounts {
             None => std::fs::rename(self.folder.path().join("away"), self.file()).unwrap(),
         }
     }
+}
+
+fn with_claims(claims: Value) -> Config {
+    config().issuer().set("issuer.claims", claims)
 }
 
 async fn refresh(gate: &Tollgate, answer: &Answer) -> Answer {
@@ -130,7 +130,7 @@ pub(crate) async fn values(database: Database) {
             "trial": accounts.of_account("trial"),
             "left": accounts.of_account("left_on"),
             "features": {
-                "query": format!("SELECT name FROM features WHERE user_id = {} ORDER BY weight; -- why?", accounts.id()),
+                "query": format!("SELECT name FROM features WHERE user_id = {} ORDER BY weight -- why?", accounts.id()),
                 "database": accounts.url(),
                 "list": true,
             },
@@ -182,8 +182,7 @@ pub(crate) async fn values(database: Database) {
 pub(crate) async fn in_the_profile() {
     let accounts = Accounts::new(Database::Sqlite).await;
     let claims = json!({ "username": { "from": "username" }, "plan": accounts.of_account("plan") });
-    let config = accounts
-        .config(claims)
+    let config = with_claims(claims)
         .set("issuer.compatibility", json!("simplejwt"))
         .set("issuer.rotate_refresh_tokens", json!(true))
         .set("issuer.signing_key", json!("file:secret"))
@@ -233,7 +232,11 @@ pub(crate) async fn outage(database: Database) {
         assert!(check.status.success() && printed.contains("this query was not checked"), "{printed}");
     }
     accounts.comes_back().await;
-    assert_eq!(told(&refresh(&gate, &login).await, &["plan"]), [json!("gold")], "the old token was not spent");
+    assert_eq!(
+        told(&refresh(&gate, &login).await, &["plan"]),
+        [json!("gold")],
+        "the old token was not spent"
+    );
     assert_eq!(told(&log_in(&gate, "ada", PASSWORD).await, &["plan"]), [json!("gold")]);
     if let Some(late) = late {
         assert_eq!(told(&log_in(&late, "ada", PASSWORD).await, &["plan"]), [json!("gold")]);
@@ -249,7 +252,7 @@ pub(crate) async fn broken(database: Database) {
         ("SELECT plan, plan FROM accounts WHERE CAST(user_id AS char(9)) = ?", "2 columns"),
         ("DELETE FROM accounts WHERE CAST(user_id AS char(9)) = ?", "0 columns"),
     ] {
-        let home: Home = accounts.config(json!({ "plan": accounts.claim(query) })).write();
+        let home: Home = with_claims(json!({ "plan": accounts.claim(query) })).write();
         home.generate_key();
         home.add_user("ada", PASSWORD);
         let check = home.run(&["check"], "");
@@ -260,7 +263,11 @@ pub(crate) async fn broken(database: Database) {
             let at = printed.find("gateway.yaml:").expect("the place");
             assert!(printed[at..].contains(": issuer.claims.plan: "), "{printed}");
             let printed = printed.to_lowercase();
-            let said = if database == Database::MariaDb { said.replace("syntax error", "sql syntax") } else { said.into() };
+            let said = if database == Database::MariaDb {
+                said.replace("syntax error", "sql syntax")
+            } else {
+                said.into()
+            };
             assert!(printed.contains(&said), "{printed}");
         }
     }
@@ -288,14 +295,21 @@ pub(crate) async fn refused(database: Database) {
     assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
     accounts.execute("UPDATE accounts SET plan = 'gold'").await;
 
-    let write = match database {
-        // What writes is no part of a query, which is seen at once.
-        Database::Postgres => "SELECT CAST(nextval('seen') AS text) WHERE '' <> ?",
-        Database::Sqlite | Database::MariaDb => "INSERT INTO features SELECT 3, ?, 1 RETURNING name",
+    // What is plainly no query is found before: this is one that writes.
+    let (made, write) = match database {
+        Database::Sqlite => ("SELECT 1", "INSERT INTO features SELECT 3, ?, 1 RETURNING name"),
+        Database::Postgres => (
+            "CREATE FUNCTION writes() RETURNS text LANGUAGE sql AS \
+             $$ INSERT INTO features VALUES (3, 'written', 1) RETURNING name $$",
+            "SELECT writes() WHERE '' <> ?",
+        ),
+        Database::MariaDb => (
+            "DELIMITER //\nCREATE FUNCTION writes() RETURNS int MODIFIES SQL DATA \
+             BEGIN INSERT INTO features VALUES (3, 'written', 1); RETURN 1; END//",
+            "SELECT writes() FROM features WHERE '' <> ? LIMIT 1",
+        ),
     };
-    if database == Database::Postgres {
-        accounts.execute("CREATE SEQUENCE seen").await;
-    }
+    accounts.execute(made).await;
     let gate = accounts.gateway(json!({ "x": accounts.claim(write) })).await;
     assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
     let count = "SELECT count(*) FROM features WHERE '' <> ?";

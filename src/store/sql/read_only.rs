@@ -8,7 +8,10 @@ use futures_util::TryStreamExt as _;
 use serde_json::{Number, Value};
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Column as _, Executor, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, Executor, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _,
+    ValueRef as _,
+};
 
 use super::{CALL_LIMIT, Dialect, Pool, Sql, Statement, current, query};
 
@@ -98,8 +101,10 @@ impl Sql {
             Pool::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 let columns = connection.prepare(text).await?.columns().len();
-                // What is no query at all can't be a part of one.
-                connection.prepare(AssertSqlSafe(question.statement.clone()).into_sql_str()).await?;
+                if columns == 1 {
+                    // A statement that writes can't be a part of a query.
+                    connection.prepare(AssertSqlSafe(question.statement.clone()).into_sql_str()).await?;
+                }
                 columns
             }
             Pool::MySql(pool) => pool.acquire().await?.prepare(text).await?.columns().len(),
@@ -108,19 +113,27 @@ impl Sql {
     }
 
     /// The values that a statement gives for this parameter, without those that are null.
-    pub(in crate::store) async fn ask(&self, question: &Question, parameter: &str) -> Result<Vec<Value>, Unanswered> {
+    pub(in crate::store) async fn ask(
+        &self,
+        question: &Question,
+        parameter: &str,
+    ) -> Result<Vec<Value>, Unanswered> {
         let parameters = vec![parameter; question.parameters];
         let found = match &self.pool {
             Pool::Sqlite { file, open } => {
                 let mut connection = current(file, open)?.acquire().await?;
                 let deadline = Instant::now() + CALL_LIMIT;
-                connection.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < deadline);
+                connection
+                    .lock_handle()
+                    .await?
+                    .set_progress_handler(STEPS, move || Instant::now() < deadline);
                 connection.execute("PRAGMA query_only = 1").await?;
                 let rows = query::<sqlx::Sqlite>(&question.statement, &parameters).fetch(&mut *connection);
                 bounded(rows.map_err(Unanswered::from).and_then(async |row| sqlite_value(&row))).await?
             }
             Pool::Postgres(pool) => {
-                let begin = AssertSqlSafe(format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {SERVER_LIMIT}"));
+                let begin =
+                    AssertSqlSafe(format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {SERVER_LIMIT}"));
                 let mut transaction = pool.begin_with(begin).await?;
                 let rows = query::<sqlx::Postgres>(&question.statement, &parameters);
                 let rows = rows.fetch_all(&mut *transaction).await?;
@@ -202,10 +215,11 @@ fn mysql_value(row: &MySqlRow) -> Result<Value, Unanswered> {
     let given = column.type_info().name();
     match given {
         "BOOLEAN" => Ok(Value::Bool(row.try_get_unchecked(0)?)),
-        "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED" | "BIGINT UNSIGNED" => {
-            Ok(row.try_get_unchecked::<u64, _>(0)?.into())
+        "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
+        | "BIGINT UNSIGNED" => Ok(row.try_get_unchecked::<u64, _>(0)?.into()),
+        "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
+            Ok(row.try_get_unchecked::<i64, _>(0)?.into())
         }
-        "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => Ok(row.try_get_unchecked::<i64, _>(0)?.into()),
         "FLOAT" | "DOUBLE" => float(row.try_get_unchecked(0)?, given.to_owned()),
         // These are packed bits in the answer to a prepared statement.
         "DATE" | "TIME" | "DATETIME" | "TIMESTAMP" | "YEAR" | "BIT" | "GEOMETRY" => {
