@@ -71,6 +71,9 @@ fn main() -> ExitCode {
                 block_on(django::users_of_every_hasher_log_in(database));
             }),
             add("django_users_pass_the_suite", |database| block_on(django::suite(database))),
+            add("claims_of_every_source_are_fresh_at_login_and_refresh", |database| {
+                block_on(django::claims_of_every_source(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),
