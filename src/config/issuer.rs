@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
+use super::claim_query;
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
@@ -281,8 +282,8 @@ fn claims(
                 };
                 return node.refuse_key(kind, None);
             }
-            let source = claim_source(&node)?;
-            if source == ClaimSource::Scopes && live_elsewhere {
+            let source = claim_source(&node, users)?;
+            if matches!(source, ClaimSource::Scopes) && live_elsewhere {
                 return node.refuse(MistakeKind::NoEffect("with users who live elsewhere"));
             }
             Some((name.to_owned(), source))
@@ -291,10 +292,19 @@ fn claims(
     claims.into_iter().collect()
 }
 
-fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
+fn claim_source(node: &Node<'_>, users: Option<&Users>) -> Option<ClaimSource> {
     node.section(|section| {
         let (from, value) = (section.key("from"), section.key("value"));
-        if let Some(column) = section.key("column") {
+        let (column, query) = (section.key("column"), section.key("query"));
+        if let Some(query) = query {
+            let beside = [("from", &from), ("value", &value), ("column", &column)];
+            if let Some((name, _)) = beside.into_iter().find(|(_, node)| node.is_some()) {
+                return query.refuse_key(MistakeKind::Conflict(format!("\"{name}\"")), None);
+            }
+            let query = claim_query::read(section, &query, users)?;
+            return Some(ClaimSource::Query(Box::new(query)));
+        }
+        if let Some(column) = column {
             if from.is_some() || value.is_some() {
                 return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
             }
@@ -318,7 +328,8 @@ fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
             (None, None) => {
                 let kind = MistakeKind::Expected {
                     expected:
-                        "{ from: username|email|roles|groups|scopes }, { column: NAME } or { value: TEXT }"
+                        "{ from: username|email|roles|groups|scopes }, { column: NAME }, { query: SQL } or \
+                               { value: TEXT }"
                             .to_owned(),
                     found: "neither of them".to_owned(),
                 };

@@ -125,6 +125,8 @@ impl Mint {
                     _ => continue,
                 },
                 ClaimSource::Constant(value) => json!(value),
+                // Asked for once it is known that there will be a token.
+                ClaimSource::Query(_) => continue,
             };
             // What decides about the token itself is not the file's to set.
             claims.entry(name.clone()).or_insert(value);

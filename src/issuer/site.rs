@@ -110,7 +110,7 @@ impl Issuer {
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let end = self.absolute_end(now);
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
-        self.add_hook_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
+        self.add_fresh_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
         mint::cap(&mut claims, end);
         let successors = self.successors().await?;
         claims.insert(self.form.jti_claim.clone(), json!(successors.refresh_id(old.jti())));

@@ -4,6 +4,7 @@
 //! logins; they may be two. `sqlite` answers both from one file. Time comes in as an argument, tokens by their `jti`
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
+mod claim_queries;
 mod django;
 mod http_users;
 mod key_ring;
@@ -21,6 +22,7 @@ mod users;
 
 use futures_util::future::BoxFuture;
 
+pub use claim_queries::{ClaimQueries, ClaimQueryError};
 pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
 pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};

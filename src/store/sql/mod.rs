@@ -5,6 +5,7 @@
 //! itself, so that an integer, a `uuid` and a `timestamptz` need no type of their own here.
 
 mod dialect;
+mod read_only;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Decode, Encode, Executor, Row as _, Type};
 
 pub(super) use self::dialect::Dialect;
+pub(super) use self::read_only::{Question, Unanswered};
 use super::sqlite::FileId;
 use super::{Answer, StoreError};
 use crate::config::{Database, DatabaseUrl};
