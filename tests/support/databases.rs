@@ -147,10 +147,15 @@ impl DatabaseServer {
 
     /// As the gateway names it.
     pub fn url(&self) -> String {
+        self.url_of("site")
+    }
+
+    /// As the gateway names another database of it.
+    pub fn url_of(&self, name: &str) -> String {
         let socket = self.socket();
         match self.kind {
-            DatabaseKind::Postgres => format!("postgres://site@localhost/site?host={}", socket.display()),
-            DatabaseKind::MariaDb => format!("mysql://root@localhost/site?socket={}", socket.display()),
+            DatabaseKind::Postgres => format!("postgres://site@localhost/{name}?host={}", socket.display()),
+            DatabaseKind::MariaDb => format!("mysql://root@localhost/{name}?socket={}", socket.display()),
         }
     }
 
