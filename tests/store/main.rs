@@ -70,9 +70,15 @@ impl Place {
         open_store(&self.database, Missing::Create, Unanswered::Refuse).await.expect("a store")
     }
 
+    /// As two gateways that start at once. An SQLite file is for one.
     pub(crate) async fn two(&self) -> [Arc<dyn Store>; 2] {
-        let (one, other) = tokio::join!(self.open(), self.open());
-        [one, other]
+        match self.database {
+            Database::Sqlite(_) => {
+                let one = self.open().await;
+                [Arc::clone(&one), one]
+            }
+            Database::Postgres(_) | Database::MySql(_) => tokio::join!(self.open(), self.open()).into(),
+        }
     }
 }
 

@@ -174,7 +174,8 @@ impl DatabaseServer {
             }
             None => Command::new(program),
         };
-        command.current_dir(self.folder.path()).env("LC_ALL", "C");
+        // Of two servers that begin at once neither may find the other's files.
+        command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path()).env("LC_ALL", "C");
         command
     }
 }

@@ -305,7 +305,8 @@ impl Selected {
     {
         match self {
             Self::Postgres(row) => row.try_get(column),
-            Self::MySql(row) => row.try_get(column),
+            // A text is kept as bytes there, so that it is compared as bytes, and the driver takes those for no text.
+            Self::MySql(row) => row.try_get_unchecked(column),
         }
     }
 }
