@@ -25,11 +25,17 @@ impl Check {
         for config::PresetMeaning { provider, preset, words } in &config.presets {
             print!("# what `preset: {preset}` of providers.{provider} stands for\n{words}");
         }
-        server::check(&config).map_err(|error| match Failure::of(&error) {
+        let unchecked = server::check(&config).map_err(|error| match Failure::of(&error) {
             Failure::Usage(message) | Failure::Other(message) => {
-                Failure::Usage(format!("{}: {message}", file.display()))
+                // Some errors know their place in the file themselves.
+                let file = file.display().to_string();
+                let is_named = message.starts_with(&file);
+                Failure::Usage(if is_named { message } else { format!("{file}: {message}") })
             }
         })?;
+        for remark in unchecked {
+            println!("warning: {remark}");
+        }
         let count =
             |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         println!(

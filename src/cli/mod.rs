@@ -8,6 +8,7 @@ mod revoke;
 mod run;
 mod token;
 mod user;
+mod user_attributes;
 mod user_sessions;
 
 use std::path::{Path, PathBuf};

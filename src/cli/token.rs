@@ -71,20 +71,26 @@ pub(super) struct Mint {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: Option<String>,
     /// One more claim. A value that is JSON is taken as JSON, any other as text.
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim_of_one_token)]
     claims: Vec<(String, Value)>,
     /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
     #[arg(long, value_parser = lifetime_of_a_token)]
     lifetime: Option<Duration>,
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+fn claim_of_one_token(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = claim(text)?;
+    match SET_BY_THE_ISSUER.iter().find(|(set, _)| *set == name) {
+        Some((_, why)) => Err(format!("the issuer sets {name:?} itself: {why}")),
+        None => Ok((name, value)),
+    }
+}
+
+/// A claim as it is written on a command line. A value that is JSON is taken as JSON, any other as text.
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
         return Err("expected NAME=VALUE".into());
-    }
-    if let Some((_, why)) = SET_BY_THE_ISSUER.iter().find(|(set, _)| *set == name) {
-        return Err(format!("the issuer sets {name:?} itself: {why}"));
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))

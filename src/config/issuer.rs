@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
+use super::claim_query;
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
@@ -96,7 +97,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
         let verifying_key = verifying_key(section, algorithm);
         let key_ring = section.optional("key_ring", |node| node.file_path("the path of a folder"));
         let claims = match section.key("claims") {
-            Some(node) => claims(&node, form.as_ref()),
+            Some(node) => claims(&node, form.as_ref(), users.as_ref()),
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
         };
@@ -250,9 +251,14 @@ fn verifying_key(section: &Section<'_, '_>, algorithm: Algorithm) -> Option<Opti
     Some(Some(node.secret()?))
 }
 
-fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, ClaimSource)>> {
+fn claims(
+    node: &Node<'_>,
+    form: Option<&TokenForm>,
+    users: Option<&Users>,
+) -> Option<Vec<(String, ClaimSource)>> {
     // With a mistake there it is not known which they are.
     let is_reserved = |name: &str| form.is_some_and(|form| form.is_reserved(name));
+    let live_elsewhere = users.is_some_and(|users| !matches!(users, Users::Own));
     let claims: Vec<Option<(String, ClaimSource)>> = node
         .named()?
         .into_iter()
@@ -267,16 +273,29 @@ fn claims(node: &Node<'_>, form: Option<&TokenForm>) -> Option<Vec<(String, Clai
                 };
                 return node.refuse_key(kind, None);
             }
-            Some((name.to_owned(), claim_source(&node)?))
+            let source = claim_source(&node, users)?;
+            if matches!(source, ClaimSource::Scopes) && live_elsewhere {
+                return node.refuse(MistakeKind::NoEffect("with users who live elsewhere"));
+            }
+            Some((name.to_owned(), source))
         })
         .collect();
     claims.into_iter().collect()
 }
 
-fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
+fn claim_source(node: &Node<'_>, users: Option<&Users>) -> Option<ClaimSource> {
     node.section(|section| {
         let (from, value) = (section.key("from"), section.key("value"));
-        if let Some(column) = section.key("column") {
+        let (column, query) = (section.key("column"), section.key("query"));
+        if let Some(query) = query {
+            let beside = [("from", &from), ("value", &value), ("column", &column)];
+            if let Some((name, _)) = beside.into_iter().find(|(_, node)| node.is_some()) {
+                return query.refuse_key(MistakeKind::Conflict(format!("\"{name}\"")), None);
+            }
+            let query = claim_query::read(section, &query, users)?;
+            return Some(ClaimSource::Query(Box::new(query)));
+        }
+        if let Some(column) = column {
             if from.is_some() || value.is_some() {
                 return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
             }
@@ -284,18 +303,25 @@ fn claim_source(node: &Node<'_>) -> Option<ClaimSource> {
         }
         match (from, value) {
             (Some(from), None) => {
-                let [username, email, roles, groups] =
-                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles, ClaimSource::Groups];
-                let sources =
-                    [("username", &username), ("email", &email), ("roles", &roles), ("groups", &groups)];
-                from.choice(&sources).cloned()
+                let names = ["username", "email", "roles", "groups", "scopes"];
+                let sources = [
+                    ClaimSource::Username,
+                    ClaimSource::Email,
+                    ClaimSource::Roles,
+                    ClaimSource::Groups,
+                    ClaimSource::Scopes,
+                ];
+                let choices: Vec<_> = names.into_iter().zip(&sources).collect();
+                from.choice(&choices).cloned()
             }
             (None, Some(value)) => Some(ClaimSource::Constant(value.words("a text")?)),
             (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
             (None, None) => {
                 let kind = MistakeKind::Expected {
-                    expected: "{ from: username|email|roles|groups }, { column: NAME } or { value: TEXT }"
-                        .to_owned(),
+                    expected:
+                        "{ from: username|email|roles|groups|scopes }, { column: NAME }, { query: SQL } or \
+                               { value: TEXT }"
+                            .to_owned(),
                     found: "neither of them".to_owned(),
                 };
                 section.node().refuse_key(kind, None)

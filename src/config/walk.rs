@@ -102,6 +102,12 @@ impl<'r> Node<'r> {
         self.place
     }
 
+    /// Where it is, as a mistake would say: `gateway.yaml:12:9: issuer.claims.plan`.
+    pub(super) fn shown_place(&self) -> String {
+        let (line, column) = self.place;
+        format!("{}:{line}:{column}: {}", self.reader.file.display(), self.path)
+    }
+
     /// The shared reader.
     pub(super) fn reader(&self) -> &'r Reader<'r> {
         self.reader

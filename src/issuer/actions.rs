@@ -30,7 +30,7 @@ impl Issuer {
 
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
-        self.add_hook_claims(&mut claims, &user, Occasion::Login).await?;
+        self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let end = self.absolute_end(now);
         mint::cap(&mut claims, end);
         let stamp = Stamp { jti: mint::new_id(), issued_at: now, end };

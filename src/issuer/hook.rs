@@ -123,7 +123,7 @@ impl Issuer {
                     tracing::warn!("tokens are made without fresh claims: {error}");
                 }
                 if let Occasion::Refresh(old) = occasion {
-                    keep(claims, old, &self.form);
+                    keep(claims, old, |name| self.form.is_reserved(name) || self.mint.knows_claim(name));
                 }
                 Ok(())
             }
@@ -132,9 +132,10 @@ impl Issuer {
     }
 }
 
-/// Goes on with those claims of the old token that nobody knows better.
-fn keep(claims: &mut Map<String, Value>, old: &Map<String, Value>, form: &TokenForm) {
-    for (name, value) in old.iter().filter(|(name, _)| !form.is_reserved(name)) {
+/// Goes on with those claims of the old token that nobody else `knows`: one that the file takes from the user and that
+/// is absent now is gone for good, such as the team of a user who left it.
+fn keep(claims: &mut Map<String, Value>, old: &Map<String, Value>, knows: impl Fn(&str) -> bool) {
+    for (name, value) in old.iter().filter(|(name, _)| !knows(name)) {
         claims.entry(name.clone()).or_insert_with(|| value.clone());
     }
 }
@@ -171,8 +172,10 @@ mod tests {
     fn old_claims_are_kept_where_nobody_knows_better() {
         let object = |value: Value| value.as_object().unwrap().clone();
         let mut claims = object(json!({"exp": 2, "username": "new"}));
-        let old = object(json!({"exp": 1, "username": "old", "tenant": "north", "sid": "of-another"}));
-        keep(&mut claims, &old, &TokenForm::usual());
+        let old = object(
+            json!({"exp": 1, "username": "old", "tenant": "north", "sid": "of-another", "team": "left"}),
+        );
+        keep(&mut claims, &old, |name| TokenForm::usual().is_reserved(name) || name == "team");
         assert_eq!(Value::Object(claims), json!({"exp": 2, "username": "new", "tenant": "north"}));
     }
 }

@@ -119,15 +119,28 @@ impl Mint {
                 ClaimSource::Email => json!(user.email),
                 ClaimSource::Roles => json!(user.roles),
                 ClaimSource::Groups => user.roles.split_ascii_whitespace().collect(),
+                ClaimSource::Scopes => json!(user.scopes),
                 ClaimSource::Column(column) => match user.more.get(column) {
                     Some(value) if !value.is_null() => value.clone(),
                     _ => continue,
                 },
                 ClaimSource::Constant(value) => json!(value),
+                // Asked for once it is known that there will be a token.
+                ClaimSource::Query(_) => continue,
             };
             // What decides about the token itself is not the file's to set.
             claims.entry(name.clone()).or_insert(value);
         }
+        for (name, value) in &user.claims {
+            if !self.form.is_reserved(name) {
+                claims.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
+    /// Whether the file says where this claim comes from.
+    pub(super) fn knows_claim(&self, name: &str) -> bool {
+        self.claims.iter().any(|(known, _)| known == name)
     }
 
     /// The claims of a refresh token's successor, as SimpleJWT makes them: what the token says of its user and all

@@ -10,6 +10,7 @@ mod body;
 mod endpoint;
 mod fields;
 mod fingerprint;
+mod fresh_claims;
 mod hook;
 mod keys;
 mod logout;
@@ -56,8 +57,8 @@ use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions,
-    Unanswered, Users,
+    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
+    PasswordError, Passwords, Sessions, Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -85,6 +86,7 @@ pub struct Issuer {
     longest_leeway: Duration,
     keys: Keys,
     mint: Mint,
+    claim_queries: ClaimQueries,
     hook: Option<Hook>,
     policy: Policy,
     sliding_policy: Policy,
@@ -136,6 +138,9 @@ pub enum OpenError {
     /// A key signs but does not verify.
     #[error("a signing key can't verify what it signs")]
     VerificationKey(#[from] KeyError),
+    /// A query of `issuer.claims`.
+    #[error(transparent)]
+    Query(#[from] ClaimQueryError),
     /// Whom to trust with `issuer.hook`.
     #[error("issuer.hook.fetch.ca: {0}")]
     Hook(#[from] ClientTlsError),
@@ -176,6 +181,7 @@ impl Issuer {
             name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
+            claim_queries: open_queries(&config.claims).await?,
             hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
             policy: presented::policy(config, "refresh"),
             sliding_policy: presented::policy(config, "sliding"),
@@ -310,6 +316,15 @@ impl Issuer {
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
     }
+}
+
+/// The queries of `issuer.claims`.
+async fn open_queries(claims: &[(String, config::ClaimSource)]) -> Result<ClaimQueries, ClaimQueryError> {
+    let (queries, unseen) = ClaimQueries::open(claims).await?;
+    for error in unseen {
+        tracing::warn!("no tokens are issued until this query can be carried out: {error}");
+    }
+    Ok(queries)
 }
 
 /// The blacklist of the site in whose tables users are looked up.

@@ -10,7 +10,7 @@ use super::Outcome;
 use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
-use crate::store::{LogInError, PasswordError, StoreError};
+use crate::store::{ClaimQueryError, LogInError, PasswordError, StoreError};
 
 /// Seconds after which a client may try again where the server could not.
 const RETRY_AFTER: u32 = 1;
@@ -59,6 +59,8 @@ pub(super) enum Refused {
     Store(StoreError),
     /// The site's service does not say what the token should.
     Hook(HookError),
+    /// A database does not say what the token should.
+    Query(ClaimQueryError),
     /// Something failed that never should.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -107,7 +109,9 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -151,7 +155,7 @@ impl Refused {
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
             ),
-            Self::Hook(_) => with_code(
+            Self::Hook(_) | Self::Query(_) => with_code(
                 "What the token should say can't be asked for at present. Try again in a moment.",
                 "claims_unavailable",
             ),
@@ -163,7 +167,7 @@ impl Refused {
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) => Some(RETRY_AFTER),
+            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -199,7 +203,7 @@ impl Refused {
             }
             Self::Busy(_) => Outcome::Busy,
             Self::Store(_) => Outcome::StoreUnavailable,
-            Self::Hook(_) => Outcome::ClaimsUnavailable,
+            Self::Hook(_) | Self::Query(_) => Outcome::ClaimsUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
@@ -225,6 +229,7 @@ impl Refused {
             | Self::Busy(_)
             | Self::Store(_)
             | Self::Hook(_)
+            | Self::Query(_)
             | Self::Internal(_) => None,
         }
     }
@@ -235,6 +240,7 @@ impl Refused {
             Self::Busy(error) => Some(error.into()),
             Self::Store(error) => Some(error.into()),
             Self::Hook(error) => Some(error.into()),
+            Self::Query(error) => Some(error.into()),
             Self::Internal(error) => Some(error),
             Self::NotAcceptable
             | Self::Method(_)
@@ -274,6 +280,12 @@ impl From<StoreError> for Refused {
             // Two tokens or sessions of one random name: a broken source of randomness.
             StoreError::Conflict => Self::Internal(error.into()),
         }
+    }
+}
+
+impl From<ClaimQueryError> for Refused {
+    fn from(error: ClaimQueryError) -> Self {
+        Self::Query(error)
     }
 }
 

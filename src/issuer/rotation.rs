@@ -59,14 +59,14 @@ impl Issuer {
                 let session = living_session(text, old)?;
                 let user = self.session_user(session, old).await?;
                 let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
-                self.add_hook_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
+                self.add_fresh_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
                 (Some(user.id), claims)
             }
             Compatibility::SimpleJwt => {
                 let user = self.claimed_user(old.user()).await?;
                 let mut claims = self.mint.renewed(old.members(), now);
                 if let Some(user) = &user {
-                    self.add_hook_claims(&mut claims, user, Occasion::Refresh(old.members())).await?;
+                    self.add_fresh_claims(&mut claims, user, Occasion::Refresh(old.members())).await?;
                 }
                 (user.map(|user| user.id), claims)
             }

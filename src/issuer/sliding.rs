@@ -27,7 +27,7 @@ impl Issuer {
         let user = self.log_in(username, Secret::new(password), client).await?;
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let mut claims = self.mint.sliding_claims(&user, now);
-        self.add_hook_claims(&mut claims, &user, Occasion::Login).await?;
+        self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let token = self.mint.refresh(&self.keys, claims)?;
         let access = AccessToken {
             // Each copy has this name, however often it was renewed.

@@ -33,6 +33,7 @@ use crate::gateway::Snapshot;
 use crate::issuer::{Issuer, OpenError, Shared};
 use crate::providers::{self, Fetching, Provider, ProviderError};
 use crate::revocations::{Keeper, Naming, Revocations};
+use crate::store::ClaimQueries;
 use crate::telemetry::{AccessLogThread, Metrics};
 use supervisor::Supervisor;
 use worker_thread::{Crew, ListenerPlan};
@@ -109,11 +110,12 @@ fn listener_plans(config: &Config) -> Result<Vec<ListenerPlan>, StartError> {
     plans.collect()
 }
 
-/// Loads the key files and certificates that a valid file names, and nothing that a start would make or change.
+/// Loads the key files and certificates that a valid file names, shows its queries to their databases, and does nothing
+/// that a start would make or change. Answers with remarks on what could not be looked at.
 ///
 /// # Errors
 /// The first one that can't be used, with the key of the file that names it.
-pub fn check(config: &Config) -> Result<(), StartError> {
+pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
     let foreign = |provider: &&config::Provider| !matches!(provider.keys, config::KeySource::Own);
     let foreign: Vec<config::Provider> = config.providers.iter().filter(foreign).cloned().collect();
     providers::load(&foreign, None)?;
@@ -121,7 +123,10 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     if !config.development {
         listener_plans(config)?;
     }
-    Ok(())
+    let Some(issuer) = &config.issuer else { return Ok(Vec::new()) };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (_, unseen) = runtime.block_on(ClaimQueries::open(&issuer.claims)).map_err(OpenError::from)?;
+    Ok(unseen.iter().map(|error| format!("{error}: this query was not checked")).collect())
 }
 
 /// Runs the gateway until SIGTERM or Ctrl-C, then lets requests in flight end.

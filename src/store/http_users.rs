@@ -123,6 +123,8 @@ impl HttpUsers {
             email: text(&self.config.email).unwrap_or_default(),
             password: None,
             roles: joined(find(&members, &self.config.roles)),
+            scopes: String::new(),
+            claims: Map::new(),
             more: Map::new(),
             active: true,
             last_login: None,

@@ -209,6 +209,8 @@ impl LdapUsers {
             email: first(&names.email).unwrap_or_default(),
             password: None,
             roles: words(roles.into_iter()),
+            scopes: String::new(),
+            claims: Map::new(),
             more: Map::new(),
             active: true,
             last_login: None,

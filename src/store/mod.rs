@@ -4,6 +4,7 @@
 //! logins; they may be two. `sqlite` answers both from one file, `server` from a database on a server, which replicas share. Time comes in as an argument, tokens by their `jti`
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
+mod claim_queries;
 mod django;
 mod http_users;
 mod key_ring;
@@ -21,6 +22,7 @@ mod users;
 
 use futures_util::future::BoxFuture;
 
+pub use claim_queries::{ClaimQueries, ClaimQueryError};
 pub use django::{DjangoBlacklist, DjangoTables, MirroredToken};
 pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
@@ -36,7 +38,9 @@ pub use sessions::{
 };
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;
-pub use users::{HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users};
+pub use users::{
+    HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows, Users,
+};
 
 /// What a store answers with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -108,10 +108,10 @@ pub(crate) async fn an_old_refresh_token_is_exchanged() {
     );
 }
 
-pub(crate) async fn one_session_is_made() {
-    let site = Site::start(|file| file).await;
+pub(crate) async fn one_session_is_made(jti_claim: &str) {
+    let site = Site::start(|file| file.set("issuer.jti_claim", json!(jti_claim))).await;
     let connection = site.connect().await;
-    let old = site.token("refresh", &json!({}));
+    let old = site.token("refresh", &json!({ jti_claim: "0123456789abcdef0123456789abcdef" }));
     let answers = join_all((0..32).map(|_| refresh(&connection, &old))).await;
     let sessions: Vec<Value> = answers
         .iter()

@@ -29,7 +29,10 @@ fn main() -> ExitCode {
             block_on(legacy::an_old_refresh_token_is_exchanged());
         }),
         trial("of_many_exchanges_of_one_token_one_session_is_made", None, || {
-            block_on(legacy::one_session_is_made());
+            block_on(legacy::one_session_is_made("jti"));
+        }),
+        trial("of_many_exchanges_of_a_token_known_by_another_claim_one_session_is_made", None, || {
+            block_on(legacy::one_session_is_made("token_id"));
         }),
         trial("what_is_no_good_old_refresh_token_is_exchanged_for_nothing", None, || {
             block_on(legacy::nothing_for_bad_tokens());

@@ -22,7 +22,7 @@ const FILES: [(&str, &str); 18] = [
         "usual",
         "server: { listeners: [{ address: '127.0.0.1:0', tls: { certificates: [{ certificate: a, key: b }] } }] }
 providers: { NAME: { issuer: a, keys: { jwks_file: a }, algorithms: [RS256], audiences: [a] } }
-issuer: { claims: { NAME: { from: username } } }
+issuer: { claims: { NAME: { query: 'SELECT ?', database: 'sqlite://a' } } }
 upstreams: { NAME: { endpoints: [{ url: 'http://a' }] } }
 routes:
   - match: { path: /* }

@@ -23,7 +23,7 @@ use tollgate::base::UnixTime;
 use tollgate::config::{self, Database};
 use tollgate::store::{
     AccessToken, Ended, Ending, Login, Missing, NewSession, NewUser, OldToken, PasswordHash, RefreshToken,
-    Rotation, Store, Unanswered, UserId, open_store,
+    Rotation, Store, Unanswered, UserAttributes, UserId, open_store,
 };
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
@@ -93,12 +93,20 @@ pub(crate) fn ending(now: UnixTime) -> Ending<'static> {
     Ending { issuer: Some("us"), leeway: Duration::ZERO, now }
 }
 
+pub(crate) fn attributes() -> UserAttributes {
+    UserAttributes {
+        email: "ada@example.com".to_owned(),
+        roles: "admin staff".to_owned(),
+        scopes: "orders:read".to_owned(),
+        claims: serde_json::Map::from_iter([("team".to_owned(), serde_json::json!(["Zoë's\u{0}", 7]))]),
+    }
+}
+
 pub(crate) fn new_user(username: &str) -> NewUser {
     NewUser {
         username: username.to_owned(),
-        email: "ada@example.com".to_owned(),
         password: PasswordHash::from_stored("hash".to_owned()),
-        roles: "admin staff".to_owned(),
+        attributes: attributes(),
     }
 }
 

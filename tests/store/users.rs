@@ -5,10 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::runtime::Handle;
 use tollgate::base::Secret;
-use tollgate::store::{HashedUsers, PasswordHash, Passwords, Rotated, StoreError, Users as _};
+use tollgate::store::{
+    HashedUsers, PasswordHash, Passwords, Rotated, StoreError, UserAttributes, Users as _,
+};
 
 use crate::support::DatabaseKind;
-use crate::{Kind, NOW, log_in, new_user, rotation, token};
+use crate::{Kind, NOW, attributes, log_in, new_user, rotation, token};
 
 pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
@@ -24,19 +26,32 @@ async fn names_and_ids(kind: &Kind) {
     let [users, other] = place.two().await;
     let id = users.add_user(&new_user("ada"), NOW).await.unwrap();
     let ada = other.user_by_name("ada").await.unwrap().expect("what one adds the other finds");
-    assert_eq!((&ada.id, ada.email.as_str(), ada.roles.as_str()), (&id, "ada@example.com", "admin staff"));
+    assert_eq!((&ada.id, UserAttributes::of(&ada)), (&id, attributes()));
     assert!(ada.active && ada.last_login.is_none());
     assert!(matches!(users.add_user(&new_user("ada"), NOW).await, Err(StoreError::Conflict)));
+    let changed = UserAttributes { email: String::new(), scopes: "orders:write".to_owned(), ..attributes() };
+    for _ in 0..2 {
+        assert!(users.set_attributes("ada", &changed).await.unwrap(), "also where nothing changes");
+    }
+    assert_eq!(UserAttributes::of(&users.user_by_name("ada").await.unwrap().unwrap()), changed);
     let zoe = users.add_user(&new_user("Zoë 🦀"), NOW).await.unwrap();
     assert_eq!(users.user_by_id(zoe.as_str()).await.unwrap().expect("Zoë").username, "Zoë 🦀");
     let big = users.add_user(&new_user("ADA"), NOW).await.unwrap();
     assert_ne!(big, id);
+    let listed = async |after| {
+        let listed = users.users_after(after).await.unwrap();
+        listed.into_iter().map(|user| user.username).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("").await, ["ADA", "Zoë 🦀", "ada"]);
+    assert_eq!(listed("Zoë 🦀").await, ["ada"]);
+    assert_eq!(listed("ada").await, [""; 0]);
     assert!(users.remove_user("ADA").await.unwrap());
     let long = "a".repeat(20_000);
     for name in ["ADA", "Ada", "adá", "ada ", " ada", "a\u{0}da", "Zoe 🦀", "' OR 1=1 --", "", &long] {
         assert!(users.user_by_name(name).await.unwrap().is_none(), "{name:?}");
         assert!(!users.set_active(name, false).await.unwrap(), "{name:?}");
         assert!(!users.set_password(name, &new_user("").password).await.unwrap(), "{name:?}");
+        assert!(!users.set_attributes(name, &changed).await.unwrap(), "{name:?}");
         assert!(!users.remove_user(name).await.unwrap(), "{name:?}");
     }
     for id in ["x", "", "-1", "99999999999999999999", "1 OR 1=1", "1\u{0}"] {

@@ -210,6 +210,76 @@ pub(crate) async fn suite(database: Database) {
     .await;
 }
 
+/// Each kind of claim at a login, and at a refresh after the site changed what it says.
+pub(crate) async fn claims_of_every_source(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&ada_and_gone());
+    let id = if database == Database::Postgres { "CAST(? AS integer)" } else { "?" };
+    let sources = json!({
+        "name": { "from": "username" },
+        "email": { "from": "email" },
+        "scope": { "from": "roles" },
+        "groups": { "from": "groups" },
+        "all_groups": { "column": "groups" },
+        "may_everything": { "column": "is_superuser" },
+        "unknown": { "column": "shoe_size" },
+        "tenant": { "value": "north" },
+        // In the database of the users, unless another is named.
+        "staff": { "query": format!("SELECT is_staff FROM auth_user WHERE id = {id}") },
+    });
+    let gate = started(gateway(site.users(&[])).set("issuer.claims", sources)).await;
+    let told = |answer: &support::Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let [access, refresh] = ["access", "refresh"].map(|token| {
+            let claims = claims(answer, token);
+            ["name", "email", "scope", "groups", "all_groups", "may_everything", "unknown", "tenant", "staff"]
+                .map(|name| claims.get(name).cloned().unwrap_or(json!("absent")))
+        });
+        assert_eq!(access, refresh);
+        Value::from(access.to_vec())
+    };
+    let login = log_in(&gate, "ada", PASSWORD).await;
+    assert_eq!(
+        told(&login),
+        json!([
+            "ada",
+            "ada@example.com",
+            "admin staff",
+            ["admin", "staff"],
+            ["admin", "staff", "two words admin"],
+            false,
+            "absent",
+            "north",
+            false
+        ])
+    );
+
+    for (field, value) in [
+        ("email", "\"ada@example.org\""),
+        ("is_superuser", "true"),
+        ("is_staff", "true"),
+        ("username", "\"countess\""),
+    ] {
+        site.django(&["set", "ada", field, value]);
+    }
+    site.django(&["leave", "countess", "staff"]);
+    let renewed = gate.post("/api/token/refresh/").json(json!({ "refresh": login.json()["refresh"] })).await;
+    assert_eq!(
+        told(&renewed),
+        json!([
+            "countess",
+            "ada@example.org",
+            "admin",
+            ["admin"],
+            ["admin", "two words admin"],
+            true,
+            "absent",
+            "north",
+            true
+        ])
+    );
+}
+
 pub(crate) async fn a_user_model_of_its_own(database: Database) {
     let mut site = Site::new(database).await;
     site.model = "people.Member";

@@ -7,6 +7,7 @@ mod directory;
 mod django;
 mod login_url;
 mod places;
+mod queries;
 mod suite;
 #[path = "../support/mod.rs"]
 mod support;
@@ -69,6 +70,9 @@ fn main() -> ExitCode {
                 block_on(django::users_of_every_hasher_log_in(database));
             }),
             add("django_users_pass_the_suite", |database| block_on(django::suite(database))),
+            add("claims_of_every_source_are_fresh_at_login_and_refresh", |database| {
+                block_on(django::claims_of_every_source(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),
@@ -77,6 +81,33 @@ fn main() -> ExitCode {
             }),
             add("a_database_that_is_gone_makes_503_and_recovers", |database| {
                 block_on(django::outage(database));
+            }),
+        ]);
+    }
+    trials.push(trial("in_simplejwt_s_manner_a_refresh_asks_for_claims_anew", None, || {
+        block_on(queries::in_the_profile());
+    }));
+    for (database, kind) in [
+        (Database::Sqlite, None),
+        (Database::Postgres, Some(DatabaseKind::Postgres)),
+        (Database::MariaDb, Some(DatabaseKind::MariaDb)),
+    ] {
+        let missing = kind.and_then(|kind| server_missing(kind.program()));
+        let add = |name: &str, test: fn(Database)| -> Trial {
+            trial(&format!("{name}_on_{}", database.name()), missing.as_deref(), move || test(database))
+        };
+        trials.extend([
+            add("claims_are_asked_for_at_login_and_refresh", |database| {
+                block_on(queries::values(database));
+            }),
+            add("without_its_database_no_token_lacks_a_claim", |database| {
+                block_on(queries::outage(database));
+            }),
+            add("a_query_that_can_t_be_carried_out_is_found_before_the_start", |database| {
+                block_on(queries::broken(database));
+            }),
+            add("a_query_that_writes_or_gives_no_claim_issues_nothing", |database| {
+                block_on(queries::refused(database));
             }),
         ]);
     }

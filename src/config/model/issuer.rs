@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaimHook, Database, Provider, SessionRules, TokenForm, Users};
+use super::{ClaimHook, ClaimQuery, Database, Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -109,7 +109,7 @@ pub struct Throttle {
 }
 
 /// Where the value of an added claim comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ClaimSource {
     /// `{ from: username }`.
     Username,
@@ -119,9 +119,13 @@ pub enum ClaimSource {
     Roles,
     /// `{ from: groups }`: names of roles as a list.
     Groups,
+    /// `{ from: scopes }`: those of a user of the gateway's own, joined by blanks.
+    Scopes,
     /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
     /// is known.
     Column(String),
+    /// `{ query: … }`: what a database says of the user.
+    Query(Box<ClaimQuery>),
     /// `{ value: … }`: this text.
     Constant(String),
 }

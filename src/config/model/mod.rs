@@ -4,6 +4,7 @@
 //! (by index into the lists of [`Config`]), paths are absolute or relative to the file's folder already,
 //! limits are within range.
 
+mod claim_query;
 mod fetch;
 mod hook;
 mod issuer;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use crate::base::UnixTime;
 
+pub use self::claim_query::*;
 pub use self::fetch::*;
 pub use self::hook::*;
 pub use self::issuer::*;

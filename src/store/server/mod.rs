@@ -26,7 +26,7 @@ use super::sql::{Link, Server, limited, unavailable};
 use super::{
     AccessToken, Answer, Ended, Ending, KnownUsers, Login, NewUser, OldToken, OpenError, OwnUsers,
     PasswordHash, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord,
-    Sessions, Unanswered, User, UserId, UserRows, Which,
+    Sessions, Unanswered, User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -176,6 +176,14 @@ impl UserRows for ServerStore {
 impl OwnUsers for ServerStore {
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId> {
         self.call(move || users::add(self, user, now))
+    }
+
+    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
+        self.call(move || users::set_attributes(self, username, attributes))
+    }
+
+    fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
+        self.call(move || users::after(self, username))
     }
 
     fn set_password<'a>(&'a self, username: &'a str, password: &'a PasswordHash) -> Answer<'a, bool> {

@@ -5,9 +5,10 @@ use serde_json::Map;
 use super::ServerStore;
 use crate::base::UnixTime;
 use crate::store::sql::{Link, Selected, Value};
-use crate::store::{NewUser, PasswordHash, User, UserId};
+use crate::store::users::claims_of;
+use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
 
-const COLUMNS: &str = "id, username, email, password, roles, active, last_login";
+const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
 /// What the database would refuse, or take for another name, is nobody's: MySQL compares without blanks at the end.
 fn is_name(username: &str) -> bool {
@@ -38,9 +39,11 @@ fn user(row: &Selected) -> Result<User, sqlx::Error> {
         email: row.get(2)?,
         password: Some(PasswordHash::from_stored(row.get(3)?)),
         roles: row.get(4)?,
+        scopes: row.get(5)?,
+        claims: claims_of(&row.get::<String>(6)?),
         more: Map::new(),
-        active: row.get(5)?,
-        last_login: row.get::<Option<i64>>(6)?.map(UnixTime),
+        active: row.get(7)?,
+        last_login: row.get::<Option<i64>>(8)?.map(UnixTime),
     })
 }
 
@@ -69,20 +72,49 @@ pub(super) async fn renew_hash(
 
 pub(super) async fn add(store: &ServerStore, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
     let mut link = store.link().await?;
+    let claims = user.attributes.claims_text();
+    let UserAttributes { email, roles, scopes, claims: _ } = &user.attributes;
     let values = [
         user.username.as_str().into(),
-        user.email.as_str().into(),
         user.password.as_stored().into(),
-        user.roles.as_str().into(),
+        email.as_str().into(),
+        roles.as_str().into(),
+        scopes.as_str().into(),
+        claims.as_str().into(),
         now.into(),
     ];
-    link.execute(
-        "INSERT INTO users (username, email, password, roles, created_at) VALUES (?, ?, ?, ?, ?)",
-        &values,
-    )
-    .await?;
+    let insert = "INSERT INTO users (username, password, email, roles, scopes, claims, created_at) \
+                  VALUES (?, ?, ?, ?, ?, ?, ?)";
+    link.execute(insert, &values).await?;
     let added = find(&mut link, "username", user.username.as_str().into()).await?;
     added.map(|user| user.id).ok_or(sqlx::Error::RowNotFound)
+}
+
+pub(super) async fn after(store: &ServerStore, username: &str) -> Result<Vec<User>, sqlx::Error> {
+    let statement = format!("SELECT {COLUMNS} FROM users WHERE username > ? ORDER BY username LIMIT 1000");
+    let rows = store.link().await?.rows(&statement, &[username.into()]).await?;
+    rows.iter().map(user).collect()
+}
+
+pub(super) async fn set_attributes(
+    store: &ServerStore,
+    username: &str,
+    attributes: &UserAttributes,
+) -> Result<bool, sqlx::Error> {
+    if !is_name(username) {
+        return Ok(false);
+    }
+    let claims = attributes.claims_text();
+    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
+    let values = [
+        email.as_str().into(),
+        roles.as_str().into(),
+        scopes.as_str().into(),
+        claims.as_str().into(),
+        username.into(),
+    ];
+    let statement = "UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?";
+    Ok(store.link().await?.execute(statement, &values).await? == 1)
 }
 
 pub(super) async fn set_password(

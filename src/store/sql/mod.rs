@@ -6,6 +6,7 @@
 //! Our own tables on a server are asked through [`Server`] itself, with typed values.
 
 mod dialect;
+mod read_only;
 mod server;
 
 use std::future::Future;
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Encode, Row as _, Type};
 
 pub(super) use self::dialect::Dialect;
+pub(super) use self::read_only::{Question, Unanswered};
 pub(super) use self::server::{Link, Selected, Server, Value};
 use super::sqlite::FileId;
 use super::{Answer, StoreError};
@@ -179,11 +181,12 @@ fn sqlite(file: &Path) -> sqlx::SqlitePool {
         .connect_lazy_with(options)
 }
 
-fn query<'q>(
-    statement: &Statement,
-    values: &[&str],
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+fn query<'q, DB>(statement: &Statement, values: &[&str]) -> sqlx::query::Query<'q, DB, DB::Arguments>
+where
+    DB: sqlx::Database,
+    for<'v> String: Encode<'v, DB> + Type<DB>,
+{
     // Made of fixed words and of names that the file's reader let through.
-    let query = sqlx::query(AssertSqlSafe(Arc::clone(statement)));
+    let query = sqlx::query::<DB>(AssertSqlSafe(Arc::clone(statement)));
     values.iter().fold(query, |query, value| query.bind((*value).to_owned()))
 }

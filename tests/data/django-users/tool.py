@@ -4,6 +4,7 @@ tool.py make USERS      makes users; USERS is JSON: [{"name", "password", "hashe
 tool.py show NAME...    prints users as Django reads them
 tool.py check NAME PASSWORD
 tool.py set NAME FIELD JSON
+tool.py leave NAME GROUP
 """
 
 import json
@@ -64,5 +65,9 @@ def change(name, field, value):
     user.save()
 
 
-commands = {"make": make, "show": show, "check": check, "set": change}
+def leave(name, group):
+    find(name).groups.remove(Group.objects.get(name=group))
+
+
+commands = {"make": make, "show": show, "check": check, "set": change, "leave": leave}
 commands[sys.argv[1]](*sys.argv[2:])
