@@ -75,7 +75,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
         let store = section
-            .optional("store", store)
+            .optional("store", users::database)
             .unwrap_or_else(|| Database::Sqlite(state_directory.join("tollgate.db")));
         let users = match section.key("users") {
             Some(node) => users::read(&node),
@@ -132,15 +132,6 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             longest_leeway: Duration::ZERO,
         }))
     })
-}
-
-fn store(node: &Node<'_>) -> Option<Database> {
-    match users::database(node)? {
-        Database::Postgres(_) | Database::MySql(_) => {
-            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
-        }
-        file @ Database::Sqlite(_) => Some(file),
-    }
 }
 
 fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<TokenPaths> {

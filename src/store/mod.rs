@@ -1,7 +1,7 @@
 //! What outlives a restart: users, refresh sessions, the blacklist, the key ring.
 //!
 //! [`Users`] says what may be asked of the place where users live, [`Sessions`] what of the database that keeps
-//! logins; they may be two. `sqlite` answers both from one file. Time comes in as an argument, tokens by their `jti`
+//! logins; they may be two. `sqlite` answers both from one file, `server` from a database on a server, which replicas share. Time comes in as an argument, tokens by their `jti`
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
 mod claim_queries;
@@ -13,7 +13,7 @@ mod ldap_users;
 mod open;
 mod password;
 mod revocations;
-mod server_users;
+mod server;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -31,7 +31,7 @@ pub use ldap_users::LdapUsers;
 pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
-pub use server_users::ServerUsers;
+pub use server::ServerStore;
 pub use sessions::{
     AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,

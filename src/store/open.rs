@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, Missing, OpenError, OwnUsers, Passwords,
-    Sessions, Sqlite, UserFile, UserRows, Users,
+    ServerStore, Sessions, Sqlite, UserFile, UserRows, Users,
 };
 use crate::config::{self, Database};
 
@@ -39,8 +39,7 @@ pub async fn open_store(
             Unanswered::Wait => Sqlite::open_patiently(file, missing).await?,
         })),
         Database::Postgres(_) | Database::MySql(_) => {
-            let source = "only users can be there in this version".into();
-            Err(OpenError::Refused { database: database.to_string(), source })
+            Ok(Arc::new(ServerStore::open(database, unanswered).await?))
         }
     }
 }
