@@ -308,7 +308,7 @@ async fn the_write_ahead_log_starts_again_also_while_others_read() {
     let log = PathBuf::from(format!("{}-wal", place.file().display()));
     let mut largest = 0;
     let writes = async {
-        for _ in 0..80 {
+        for _ in 0..60 {
             let set = "INSERT INTO secrets VALUES ('x', randomblob(?1)) ON CONFLICT DO UPDATE SET value = excluded.value";
             store.write(move |writer| writer.execute(set, [MIB])).await.unwrap();
             largest = largest.max(fs::metadata(&log).unwrap().len());
