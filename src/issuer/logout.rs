@@ -95,6 +95,12 @@ impl Issuer {
     async fn leaving_by_refresh(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
         let token = self.look_at_refresh(text, now).await?;
         if token.blacklisted {
+            // The site heard of a logout that could not be done here then.
+            if token.is_unused()
+                && let Ok(session) = living_session(text, &token)
+            {
+                return Ok(Leaving::Session(session.clone()));
+            }
             let again = self.came_again(text, &token).await?.ok_or(TokenFault::Blacklisted)?;
             return match again.session_of_predecessor() {
                 Ok(session) => Ok(Leaving::Session(session.clone())),
@@ -105,10 +111,13 @@ impl Issuer {
             };
         }
         match token.session() {
-            None if self.compatibility == Compatibility::SimpleJwt => Ok(Leaving::Token {
-                user: token.user().into_id().map(UserId::new),
-                revocation: self.revocation_of(token.jti(), token.old().expires_at),
-            }),
+            None if self.compatibility == Compatibility::SimpleJwt => {
+                self.end_at_site_first(text, &token, now).await?;
+                Ok(Leaving::Token {
+                    user: token.user().into_id().map(UserId::new),
+                    revocation: self.revocation_of(token.jti(), token.old().expires_at),
+                })
+            }
             _ => Ok(Leaving::Session(living_session(text, &token)?.clone())),
         }
     }

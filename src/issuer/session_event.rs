@@ -38,9 +38,15 @@ impl SessionEvent {
 }
 
 impl Issuer {
-    /// Makes it known that sessions ended: their access tokens are refused from here on.
+    /// Makes it known that sessions ended: their access tokens are refused from here on. The site, which hears of a logout
+    /// before it is done, is told of all else.
     pub(super) fn sessions_ended(&self, event: SessionEvent, user: &UserId, ended: &Ended, now: UnixTime) {
         self.revocations.add(&ended.revocations, now);
+        if let Some(mirror) = self.mirror()
+            && event != SessionEvent::EndedByLogout
+        {
+            mirror.end_sessions(&ended.sessions, now);
+        }
         for sid in &ended.sessions {
             self.note(event, user, sid);
         }

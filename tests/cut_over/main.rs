@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod legacy;
+mod mirror;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
@@ -41,6 +42,27 @@ fn main() -> ExitCode {
             block_on(legacy::until_its_date());
         }),
     ];
+    let missing = server_missing(DatabaseKind::Postgres.program());
+    trials.extend([
+        trial("what_a_locked_table_did_not_take_the_site_is_told_in_order", missing.as_deref(), || {
+            block_on(mirror::what_a_locked_table_did_not_take_is_told_in_order());
+        }),
+        trial("a_site_s_server_that_stops_and_starts_again_is_told_what_ended", missing.as_deref(), || {
+            block_on(mirror::a_server_that_stops_and_starts_again_is_told());
+        }),
+        trial("the_end_of_the_gateway_waits_for_the_site_and_says_what_is_lost", missing.as_deref(), || {
+            block_on(mirror::the_end_of_the_gateway_waits_for_the_site_and_says_what_is_lost());
+        }),
+        trial("sessions_that_the_gateway_ends_by_itself_end_at_the_site", missing.as_deref(), || {
+            block_on(mirror::sessions_that_the_gateway_ends_by_itself_end_at_the_site());
+        }),
+        trial("logouts_of_mirrored_sessions_end_them_at_the_site", missing.as_deref(), || {
+            block_on(mirror::logouts_end_at_the_site());
+        }),
+        trial("a_logout_that_was_done_by_half_can_be_done_again", missing.as_deref(), || {
+            block_on(mirror::a_logout_that_was_done_by_half_can_be_done_again());
+        }),
+    ]);
     for kind in [DatabaseKind::Postgres, DatabaseKind::MariaDb] {
         let missing = server_missing(kind.program());
         trials.push(trial(&format!("the_blacklist_is_kept_on_{kind:?}"), missing.as_deref(), move || {
