@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
@@ -278,6 +279,24 @@ pub(crate) async fn claims_of_every_source(database: Database) {
             true
         ])
     );
+}
+
+/// Each of them makes a new hash of the same password, and one of these is stored: it is whose fingerprint counts.
+pub(crate) async fn simultaneous_logins_that_renew_a_hash(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&ada_and_gone());
+    let renewing = [("hashers", json!(["argon2", "md5"])), ("rewrite_hashes", json!(true))];
+    let config = gateway(site.users(&renewing)).set("issuer.check_revoke_token", json!(true));
+    let gate = started(config).await;
+    let logins = join_all((0..8).map(|_| log_in(&gate, "ada", PASSWORD))).await;
+    let hash = site.show_one("ada")["password"].clone();
+    assert!(hash.as_str().unwrap().starts_with("argon2$"), "{hash}");
+    for login in logins {
+        assert_eq!(login.status, 200, "{}", login.text());
+        let renewed =
+            gate.post("/api/token/refresh/").json(json!({ "refresh": login.json()["refresh"] })).await;
+        assert_eq!(renewed.status, 200, "the token of a login is good: {}", renewed.text());
+    }
 }
 
 pub(crate) async fn a_user_model_of_its_own(database: Database) {

@@ -74,6 +74,9 @@ fn main() -> ExitCode {
             add("claims_of_every_source_are_fresh_at_login_and_refresh", |database| {
                 block_on(django::claims_of_every_source(database));
             }),
+            add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
+                block_on(django::simultaneous_logins_that_renew_a_hash(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),
