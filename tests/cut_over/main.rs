@@ -29,6 +29,9 @@ fn main() -> ExitCode {
         trial("an_old_refresh_token_is_exchanged_for_a_session", None, || {
             block_on(legacy::an_old_refresh_token_is_exchanged());
         }),
+        trial("the_service_of_the_site_is_asked_at_an_exchange", None, || {
+            block_on(legacy::the_hook_is_called());
+        }),
         trial("of_many_exchanges_of_one_token_one_session_is_made", None, || {
             block_on(legacy::one_session_is_made("jti"));
         }),
@@ -58,6 +61,12 @@ fn main() -> ExitCode {
         }),
         trial("logouts_of_mirrored_sessions_end_them_at_the_site", missing.as_deref(), || {
             block_on(mirror::logouts_end_at_the_site());
+        }),
+        trial("sliding_tokens_end_on_both_sides_by_blacklist_and_by_logout", missing.as_deref(), || {
+            block_on(mirror::sliding_tokens_end_on_both_sides());
+        }),
+        trial("a_token_of_the_site_has_the_grace_of_its_exchange", missing.as_deref(), || {
+            block_on(mirror::a_token_of_the_site_has_the_grace_of_its_exchange());
         }),
         trial("a_logout_that_was_done_by_half_can_be_done_again", missing.as_deref(), || {
             block_on(mirror::a_logout_that_was_done_by_half_can_be_done_again());

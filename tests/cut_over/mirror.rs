@@ -259,3 +259,79 @@ pub(crate) async fn a_logout_that_was_done_by_half_can_be_done_again() {
     assert_eq!(site.post("logout", &pair["refresh"]).await.status, 200);
     assert_eq!(site.gate.get("/").bearer(access).await.status, 401);
 }
+
+/// A sliding token is all that its client has.
+pub(crate) async fn sliding_tokens_end_on_both_sides() {
+    let change = |file: Config| {
+        file.set("issuer.auth_token_classes", json!(["sliding"]))
+            .set(
+                "issuer.paths",
+                json!({ "sliding_obtain": "/sliding/", "sliding_refresh": "/sliding/refresh/" }),
+            )
+            .set("routes.0.auth.user_check", json!({ "max_age": "0s" }))
+    };
+    let site = Site::start(change).await;
+    let credentials = json!({ "username": "ada", "password": PASSWORD });
+    let log_in = async || site.gate.post("/sliding/").json(credentials.clone()).await.json()["token"].clone();
+    let renew =
+        async |token: &Value| site.gate.post("/sliding/refresh/").json(json!({ "token": token })).await;
+    let get = async |token: &Value| site.gate.get("/").bearer(token.as_str().unwrap()).await.status;
+
+    // By the site.
+    let token = log_in().await;
+    let renewed = renew(&token).await.json()["token"].clone();
+    assert_eq!((get(&token).await, get(&renewed).await), (200.try_into().unwrap(), 200.try_into().unwrap()));
+    site.server.execute(&format!(
+        "INSERT INTO token_blacklist_blacklistedtoken (token_id, blacklisted_at) \
+         SELECT id, now() FROM token_blacklist_outstandingtoken WHERE jti = '{}'",
+        jti(&token)
+    ));
+    for token in [&token, &renewed] {
+        assert_eq!(get(token).await, 401);
+        assert_eq!(renew(token).await.status, 401);
+    }
+
+    // By a logout: with a copy that was renewed, and with one of the site's own.
+    let first = log_in().await;
+    let renewed = renew(&first).await.json()["token"].clone();
+    let of_site = json!(site.old.sign_with(
+        json!({ "alg": "HS256", "typ": "JWT" }),
+        json!({
+            "token_type": "sliding", "exp": now() + 300, "iat": now(), "jti": "of-the-site", "user_id": "7",
+            "refresh_exp": now() + 3600,
+        }),
+    ));
+    for (token, others) in [(&renewed, vec![&first, &renewed]), (&of_site, vec![&of_site])] {
+        assert_eq!(get(token).await, 200);
+        let answer = site.gate.post("/api/token/logout/").bearer(token.as_str().unwrap()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(site.blacklisted(&[token]).await, [0]);
+        for token in others {
+            assert_eq!(get(token).await, 401);
+            assert_eq!(renew(token).await.status, 401);
+        }
+    }
+}
+
+/// Of which no session is known: the site issued it.
+pub(crate) async fn a_token_of_the_site_has_the_grace_of_its_exchange() {
+    let site = Site::start(|file| file.set("issuer.reuse_grace", json!("60s"))).await;
+    let token = |name: &str| {
+        json!(site.old.sign_with(
+            json!({ "alg": "HS256", "typ": "JWT" }),
+            json!({ "token_type": "refresh", "exp": now() + 3600, "iat": now(), "jti": name, "user_id": "7" }),
+        ))
+    };
+    let (lost, ended) = (token("lost"), token("ended"));
+    let first = site.refresh(&lost).await;
+    let again = site.refresh(&lost).await;
+    assert_eq!(jti(&again), jti(&first), "the same successor");
+    let next = site.refresh(&again).await;
+    assert_eq!(site.post("refresh", &lost).await.status, 401, "the successor was used");
+    assert_eq!(site.post("refresh", &next).await.status, 200, "and nobody is logged out");
+    let used = site.gate.metrics().await.sum("tollgate_session_events_total", &[("event", "reuse_grace")]);
+    assert!((used - 1.0).abs() < 0.1, "{used}");
+
+    assert_eq!(site.post("blacklist", &ended).await.status, 200);
+    assert_eq!(site.post("refresh", &ended).await.status, 401, "what was ended has no grace");
+}
