@@ -223,7 +223,9 @@ pub(crate) async fn claims_of_every_source(database: Database) {
         "groups": { "from": "groups" },
         "all_groups": { "column": "groups" },
         "may_everything": { "column": "is_superuser" },
-        "unknown": { "column": "shoe_size" },
+        "first": { "column": "first_name" },
+        "number": { "column": "id" },
+        "of_staff": { "column": "is_staff" },
         "tenant": { "value": "north" },
         // In the database of the users, unless another is named.
         "staff": { "query": format!("SELECT is_staff FROM auth_user WHERE id = {id}") },
@@ -233,13 +235,26 @@ pub(crate) async fn claims_of_every_source(database: Database) {
         assert_eq!(answer.status, 200, "{}", answer.text());
         let [access, refresh] = ["access", "refresh"].map(|token| {
             let claims = claims(answer, token);
-            ["name", "email", "scope", "groups", "all_groups", "may_everything", "unknown", "tenant", "staff"]
-                .map(|name| claims.get(name).cloned().unwrap_or(json!("absent")))
+            [
+                "name",
+                "email",
+                "scope",
+                "groups",
+                "all_groups",
+                "may_everything",
+                "first",
+                "of_staff",
+                "tenant",
+                "staff",
+            ]
+            .map(|name| claims.get(name).cloned().unwrap_or(json!("absent")))
         });
         assert_eq!(access, refresh);
         Value::from(access.to_vec())
     };
     let login = log_in(&gate, "ada", PASSWORD).await;
+    let id = site.show_one("ada")["id"].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(claims(&login, "access")["number"], id);
     assert_eq!(
         told(&login),
         json!([
@@ -249,7 +264,8 @@ pub(crate) async fn claims_of_every_source(database: Database) {
             ["admin", "staff"],
             ["admin", "staff", "two words admin"],
             false,
-            "absent",
+            "",
+            false,
             "north",
             false
         ])
@@ -257,6 +273,7 @@ pub(crate) async fn claims_of_every_source(database: Database) {
 
     for (field, value) in [
         ("email", "\"ada@example.org\""),
+        ("first_name", "\"Augusta\""),
         ("is_superuser", "true"),
         ("is_staff", "true"),
         ("username", "\"countess\""),
@@ -274,7 +291,8 @@ pub(crate) async fn claims_of_every_source(database: Database) {
             ["admin"],
             ["admin", "two words admin"],
             true,
-            "absent",
+            "Augusta",
+            true,
             "north",
             true
         ])

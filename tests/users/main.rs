@@ -39,6 +39,9 @@ fn main() -> ExitCode {
             block_on(login_url::suite(true));
         }),
         trial("a_login_url_that_gives_no_verdict_makes_503", None, || block_on(login_url::no_verdict())),
+        trial("members_of_a_login_url_s_answer_become_claims", None, || {
+            block_on(login_url::members_as_claims());
+        }),
         trial("what_a_login_url_is_told_and_tells", None, || block_on(login_url::exchange())),
     ]);
     let ldap = directory_missing();
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
         }),
         trial("users_of_a_directory_pass_the_suite_by_search", ldap.as_deref(), || {
             block_on(directory::by_search());
+        }),
+        trial("attributes_of_a_directory_become_claims", ldap.as_deref(), || {
+            block_on(directory::attributes_as_claims());
         }),
         trial("a_directory_that_is_gone_makes_503_and_recovers", ldap.as_deref(), || {
             block_on(directory::outage());
