@@ -19,12 +19,15 @@ use tollgate::base::Algorithm;
 const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
 
 /// Every command, with the arguments that it can't do without.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["run"],
     &["check"],
     &["user"],
     &["user", "add"],
+    &["user", "set"],
+    &["user", "list"],
+    &["user", "remove"],
     &["user", "passwd"],
     &["user", "sessions"],
     &["user", "logout"],

@@ -238,7 +238,6 @@ fn other_values_of_the_sketch_are_refused_as_not_available() {
     let route = "upstreams: { u: { builtin: echo } }\nproviders: { p: { issuer: a, algorithms: [RS256], audiences: \
                  [a], keys: { jwks_file: a } } }\nroutes: [{ match: { path: / }, upstream: u, auth: { providers: p";
     let cases = [
-        ("issuer: { store: mysql://db/a }\n".to_owned(), "issuer.store"),
         (format!("{route}, mode: observe }} }}]\n"), "routes[0].auth.mode"),
         (format!("{route} }}, identity: {{ token: assertion }} }}]\n"), "routes[0].identity.token"),
     ];

@@ -464,8 +464,8 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_per_cool_down() {
     server.answer(key_set(&[&idp, &new]));
     let before = tokio::time::Instant::now();
     until_status(&gate, &new, 200).await;
-    // Its own name is remembered for as long, where the fetch came just before the key did.
-    assert!(before.elapsed() < Duration::from_secs(9), "{:?}", before.elapsed());
+    // The flood's last fetch may have come just before the key did: one cool-down, and what a busy machine adds.
+    assert!(before.elapsed() < Duration::from_millis(5_500), "{:?}", before.elapsed());
     assert_eq!(ask(&gate, &idp).await.status, 200);
 }
 

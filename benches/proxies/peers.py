@@ -1,6 +1,10 @@
 """The proxies: how each is set up and started for a case. One worker each, on one core, access log off."""
 
+import contextlib
 import shutil
+import sqlite3
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,9 @@ PEERS = {
     "tollgate": False,
     "tollgate-jwt": True,
 }
+
+# Tollgate with an issuer, whose store holds so many revocations; measured by scripts/bench --revocations alone.
+REVOCATIONS = {"tollgate-jwt-0": 0, "tollgate-jwt-1m": 1_000_000}
 
 
 @dataclass
@@ -105,6 +112,30 @@ def tollgate(bench, name, peer, algorithm, port):
     keys = f"pem_file: {bench.material.public(algorithm)}"
     if algorithm == "HS256":
         keys = f"secret: file:{bench.folder / 'HS256.secret'}"
-    auth = "{ providers: [company] }" if peer.endswith("-jwt") else "none"
-    path = bench.write(f"{name}.yaml", "gateway.yaml", PORT=port, ALGORITHM=algorithm, KEYS=keys, AUTH=auth)
+    auth = "none" if peer == "tollgate" else "{ providers: [company] }"
+    issuer = ""
+    if peer in REVOCATIONS:
+        issuer = bench.fill("issuer.yaml", STORE=bench.folder / f"{name}.db", KEY_RING=bench.folder / "keys")
+    values = {"PORT": port, "ALGORITHM": algorithm, "KEYS": keys, "AUTH": auth, "ISSUER_SECTION": issuer}
+    path = bench.write(f"{name}.yaml", "gateway.yaml", **values)
+    if peer in REVOCATIONS:
+        revoke(bench, path, bench.folder / f"{name}.db", REVOCATIONS[peer])
     return [str(bench.tollgate), "run", "--config", str(path)]
+
+
+def revoke(bench, config, database, count):
+    """Makes the store of a gateway that does not run yet."""
+    for file in database.parent.glob(f"{database.name}*"):
+        file.unlink()
+    for command, given in ((["key", "generate"], ""), (["user", "add", "ada", "--password-stdin"], "a-long-password\n")):
+        subprocess.run(
+            [str(bench.tollgate), *command, "--config", str(config)], input=given, text=True, check=True,
+            stdout=subprocess.DEVNULL, cwd=bench.folder,
+        )
+    until = int(time.time()) + 86_400
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        rows = ((number, "token", ISSUER, f"revoked-{number}", until) for number in range(1, count + 1))
+        connection.executemany(
+            "INSERT INTO revocations (number, kind, issuer, name, expires_at) VALUES (?, ?, ?, ?, ?)", rows
+        )
+        connection.execute("UPDATE counters SET value = ? WHERE name = 'revocations'", (count,))

@@ -49,6 +49,12 @@ class Server:
         """User and system time of the process and all its descendants, threads included."""
         return sum(ticks for ticks in map(cpu_ticks, family(self.process.pid))) * TICK
 
+    def resident_mib(self):
+        """Memory of the process that is resident now."""
+        with open(f"/proc/{family(self.process.pid)[-1]}/status") as file:
+            kib = next(line.split()[1] for line in file if line.startswith("VmRSS:"))
+        return int(kib) / 1024
+
     def stop(self):
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import load
 from material import Material
-from peers import PEERS, Bench, start, start_upstream
+from peers import PEERS, REVOCATIONS, Bench, start, start_upstream
 
 RESULTS = Path(__file__).parent.parent / "RESULTS.md"
 
@@ -42,6 +42,9 @@ CASES = {
     "h2-tls-rs256-hot": Case("HTTP/2, one hot RS256 token", "RS256", http2=True),
 }
 
+# What is asked with --revocations: a token that its worker knows, and tokens that are looked up again and again.
+REVOCATION_CASES = ["h1-tls-rs256-hot", "h1-tls-rs256-10k"]
+
 # The marks of the case h1-tls-rs256-hot: Tollgate at most so many times that peer.
 MARKS = [("haproxy", 1.15), ("haproxy-jwt", 0.5), ("envoy-jwt-cache", 0.55)]
 
@@ -54,6 +57,8 @@ class Subject:
     server: object
     micros: list = field(default_factory=list)
     rates: list = field(default_factory=list)
+    # After all rounds.
+    resident_mib: float = 0
 
 
 def main():
@@ -70,10 +75,10 @@ def main():
         for name in options.case:
             print(f"{name}: {CASES[name].title}", file=sys.stderr)
             table.append((name, measure(bench, name, options)))
-    text = render(table, options)
+    text = render_revocations(table, options) if options.revocations else render(table, options)
     print(text)
     if options.write:
-        write_results(text)
+        write_results(text, "scripts/bench --revocations" if options.revocations else "scripts/bench")
 
 
 def parse():
@@ -82,14 +87,24 @@ def parse():
     parser.add_argument("--peers", help=f"those to measure, joined by commas: {','.join(PEERS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="rounds after the warm-up; default 5")
     parser.add_argument("--seconds", type=int, default=3, help="length of each round; default 3")
+    parser.add_argument("--revocations", action="store_true", help="Tollgate without and with 1,000,000 revocations")
     parser.add_argument("--write", action="store_true", help="put the table into benches/RESULTS.md")
     parser.add_argument("--envoy", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--tollgate", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.case = options.case or list(CASES)
+    if options.revocations and (options.case or options.peers):
+        parser.error("--revocations has its own cases and peers")
+    options.case = options.case or (REVOCATION_CASES if options.revocations else list(CASES))
+    if options.revocations:
+        options.peers = list(REVOCATIONS)
+        return checked(parser, options)
     options.peers = options.peers.split(",") if options.peers else list(PEERS)
     if unknown := set(options.peers) - set(PEERS):
         parser.error(f"unknown peers: {', '.join(unknown)}")
+    return checked(parser, options)
+
+
+def checked(parser, options):
     if not 1 <= options.rounds <= 50 or not 1 <= options.seconds <= 30:
         parser.error("1 to 50 rounds of 1 to 30 seconds")
     return options
@@ -99,7 +114,7 @@ def measure(bench, name, options):
     """The subjects of one case with their figures; peers that can't take part are left out."""
     case = CASES[name]
     # Bare forwarding is measured beside each check: ratios hold only within one run.
-    peers = [peer for peer in options.peers if case.algorithm or not PEERS[peer]]
+    peers = [peer for peer in options.peers if case.algorithm or not checks(peer)]
     with contextlib.ExitStack() as stack:
         tokens = None
         if case.algorithm:
@@ -109,7 +124,9 @@ def measure(bench, name, options):
         for peer in peers:
             server = start(bench, peer, case.algorithm)
             stack.callback(server.stop)
-            prove(server, tokens, checks=PEERS[peer])
+            if peer in REVOCATIONS:
+                wait_until_loaded(server)
+            prove(server, tokens, checks(peer))
             subjects.append(Subject(peer, server))
         for number in range(options.rounds + 1):
             for subject in subjects:
@@ -119,7 +136,23 @@ def measure(bench, name, options):
                 subject.micros.append(micros)
                 subject.rates.append(rate)
                 print(f"  {number} {subject.peer:16} {micros:6.1f} µs {rate:8.0f}/s", file=sys.stderr)
+        for subject in subjects:
+            subject.resident_mib = subject.server.resident_mib()
     return subjects
+
+
+def checks(peer):
+    return PEERS.get(peer, True)
+
+
+def wait_until_loaded(server):
+    """Until then it answers tokens with 503."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if "revocations are loaded" in server.log.read_text():
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"error: {server.name} does not load its revocations:\n{server.log.read_text()[-2000:]}")
 
 
 def one_round(subject, case, tokens, seconds):
@@ -186,6 +219,23 @@ def render(table, options):
     return "\n".join(lines)
 
 
+def render_revocations(table, options):
+    lines = [
+        f"Measured {time.strftime('%Y-%m-%d')} on {cpu_model()}, Linux {platform.release()}: CPU µs of Tollgate per "
+        f"request, median of {options.rounds} rounds of {options.seconds} s (lowest – highest), one core.",
+        "",
+        "| case | no revocation | 1,000,000 revocations | change | resident memory at the end |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, (none, million) in table:
+        change = statistics.median(million.micros) / statistics.median(none.micros) - 1
+        lines.append(
+            f"| `{name}` | {cell(none)} | {cell(million)} | {change:+.1%} | "
+            f"{none.resident_mib:.0f} and {million.resident_mib:.0f} MiB |"
+        )
+    return "\n".join(lines)
+
+
 def cell(subject):
     return f"{statistics.median(subject.micros):.1f} ({min(subject.micros):.1f} – {max(subject.micros):.1f})"
 
@@ -211,11 +261,11 @@ def versions(options):
     return ", ".join(said[peer]() for peer in dict.fromkeys(peer.split("-")[0] for peer in options.peers))
 
 
-def write_results(text):
-    begin, end = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
-    old = RESULTS.read_text()
-    head, rest = old.split(begin)
-    RESULTS.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+def write_results(text, writer):
+    begin, end = f"<!-- {writer} writes from here -->", "<!-- to here -->"
+    head, rest = RESULTS.read_text().split(begin)
+    tail = rest.split(end, 1)[1]
+    RESULTS.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 if __name__ == "__main__":

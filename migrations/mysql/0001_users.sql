@@ -8,6 +8,9 @@ CREATE TABLE users (
     password   varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     -- Names joined by blanks.
     roles      text         CHARACTER SET utf8mb4 NOT NULL,
+    scopes     text         CHARACTER SET utf8mb4 NOT NULL,
+    -- A JSON object: claims of each of the user's tokens.
+    claims     text         CHARACTER SET utf8mb4 NOT NULL,
     active     boolean      NOT NULL DEFAULT true,
     created_at bigint       NOT NULL,
     last_login bigint

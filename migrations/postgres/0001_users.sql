@@ -8,6 +8,9 @@ CREATE TABLE users (
     password   text    NOT NULL,
     -- Names joined by blanks.
     roles      text    NOT NULL DEFAULT '',
+    scopes     text    NOT NULL DEFAULT '',
+    -- A JSON object: claims of each of the user's tokens.
+    claims     text    NOT NULL DEFAULT '{}',
     active     boolean NOT NULL DEFAULT true,
     created_at bigint  NOT NULL,
     last_login bigint

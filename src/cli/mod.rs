@@ -8,14 +8,17 @@ mod revoke;
 mod run;
 mod token;
 mod user;
+mod user_attributes;
 mod user_sessions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, Issuer};
+use crate::store::{self, Missing, Store, Unanswered};
 
 /// Enforces JSON Web Tokens in front of existing applications, and can issue them.
 #[derive(Debug, Parser)]
@@ -124,6 +127,12 @@ fn issuer<'c>(config: &'c Config, file: &Path) -> Result<&'c Issuer, Failure> {
     config.issuer.as_ref().ok_or_else(|| {
         Failure::Usage(format!("{} has no `issuer:` section, so Tollgate issues no tokens", file.display()))
     })
+}
+
+/// The issuer's store, for a command: it has nothing to wait for.
+async fn open_store(issuer: &Issuer, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
+    let store = store::open_store(&issuer.store, missing, Unanswered::Refuse).await;
+    store.map_err(|error| Failure::of(&error))
 }
 
 /// A runtime for the commands that open a database.

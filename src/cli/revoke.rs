@@ -6,13 +6,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use super::token::{lifetime_of_a_token, read_token};
-use super::{Failure, issuer, runtime};
+use super::{Failure, issuer, open_store, runtime};
 use crate::base::UnixTime;
 use crate::config::{self, Config, KeySource};
 use crate::jwt::{self, Limits};
 use crate::revocations::Naming;
 use crate::server::clock;
-use crate::store::{Missing, Revocation, Revoked, Sessions as _, Sqlite};
+use crate::store::{Missing, Revocation, Revoked};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -39,8 +39,7 @@ impl Revoke {
         };
         let expires_at = revocations[0].expires_at;
         runtime()?.block_on(async {
-            let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
-            let store = store.map_err(|error| Failure::of(&error))?;
+            let store = open_store(issuer, Missing::Refuse).await?;
             store.revoke(&revocations).await.map_err(|error| Failure::of(&error))
         })?;
         println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));

@@ -10,14 +10,14 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::revoke::Revoke;
-use super::{Failure, issuer, read, runtime};
+use super::{Failure, issuer, open_store, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource, Users};
 use crate::issuer::TokenPress;
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
-use crate::store::{Missing, Sqlite, UserRows as _};
+use crate::store::Missing;
 use crate::telemetry::Metrics;
 
 /// How long an inspection waits for keys that are fetched.
@@ -71,20 +71,26 @@ pub(super) struct Mint {
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     subject: Option<String>,
     /// One more claim. A value that is JSON is taken as JSON, any other as text.
-    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim_of_one_token)]
     claims: Vec<(String, Value)>,
     /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
     #[arg(long, value_parser = lifetime_of_a_token)]
     lifetime: Option<Duration>,
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+fn claim_of_one_token(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = claim(text)?;
+    match SET_BY_THE_ISSUER.iter().find(|(set, _)| *set == name) {
+        Some((_, why)) => Err(format!("the issuer sets {name:?} itself: {why}")),
+        None => Ok((name, value)),
+    }
+}
+
+/// A claim as it is written on a command line. A value that is JSON is taken as JSON, any other as text.
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
         return Err("expected NAME=VALUE".into());
-    }
-    if let Some((_, why)) = SET_BY_THE_ISSUER.iter().find(|(set, _)| *set == name) {
-        return Err(format!("the issuer sets {name:?} itself: {why}"));
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
@@ -125,8 +131,7 @@ impl Mint {
                     return Err(Failure::Usage(why.into()));
                 }
                 let user = runtime()?.block_on(async {
-                    let store = Sqlite::open(&issuer.store, Missing::Refuse).await;
-                    let store = store.map_err(|error| Failure::of(&error))?;
+                    let store = open_store(issuer, Missing::Refuse).await?;
                     store.user_by_name(name).await.map_err(|error| Failure::of(&error))
                 })?;
                 let unknown = || Failure::Other(format!("there is no user {name:?}"));

@@ -5,12 +5,13 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
 
+use super::user_attributes::{self, Said, Unsaid};
 use super::user_sessions::{self, Whom};
-use super::{Failure, issuer, password, read, runtime};
+use super::{Failure, issuer, open_store, password, read, runtime};
 use crate::config::{Issuer, Users};
 use crate::issuer::check_credential;
 use crate::server::clock;
-use crate::store::{Missing, NewUser, OwnUsers as _, Passwords, Sqlite, StoreError, UserRows as _};
+use crate::store::{Missing, NewUser, Passwords, StoreError, UserAttributes};
 
 /// As long as Django's column.
 const LONGEST_NAME: usize = 150;
@@ -24,6 +25,35 @@ pub(super) enum User {
                             pass show ada | tollgate user add ada --password-stdin"
     )]
     Add(Add),
+    /// Change what a user's tokens say: address, roles, scopes, claims.
+    ///
+    /// Roles and scopes take the place of those that were there, a claim that of the one of its name. Tokens that are
+    /// out stay as they are until they are refreshed.
+    #[command(
+        after_help = "Examples:\n  tollgate user set ada --role admin --scope orders:read --scope orders:write\n  \
+                            tollgate user set ada --claim 'teams=[\"north\"]' --no-claim plan --no-roles"
+    )]
+    Set {
+        /// Who.
+        name: String,
+        #[command(flatten)]
+        said: Said,
+        #[command(flatten)]
+        unsaid: Unsaid,
+    },
+    /// List the users, a line each.
+    #[command(after_help = "Examples:\n  tollgate user list\n  tollgate user list --json | jq -r .username")]
+    List {
+        /// Print a JSON object for each.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a user, and end its sessions and access tokens. A gateway that runs hears of it within a second.
+    #[command(after_help = "Example:\n  tollgate user remove ada")]
+    Remove {
+        /// Who.
+        name: String,
+    },
     /// Set a user's password. It is asked for twice.
     #[command(after_help = "Example:\n  tollgate user passwd ada")]
     Passwd {
@@ -57,12 +87,8 @@ pub(super) enum User {
 pub(super) struct Add {
     /// The name to log in with; compared with case.
     name: String,
-    /// An address for the `email` claim.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    email: String,
-    /// A role; may be given several times.
-    #[arg(long = "role", value_name = "ROLE")]
-    roles: Vec<String>,
+    #[command(flatten)]
+    said: Said,
     /// Take the password from the first line of standard input.
     #[arg(long)]
     password_stdin: bool,
@@ -82,6 +108,11 @@ impl User {
         }
         match self {
             Self::Add(user) => runtime()?.block_on(add(issuer, user)),
+            Self::Set { name, said, unsaid } => {
+                runtime()?.block_on(user_attributes::set(issuer, &name, said, unsaid))
+            }
+            Self::List { json } => runtime()?.block_on(user_attributes::list(issuer, json)),
+            Self::Remove { name } => runtime()?.block_on(user_attributes::remove(issuer, &name)),
             Self::Passwd { name, password_stdin } => {
                 runtime()?.block_on(passwd(issuer, &name, password_stdin))
             }
@@ -96,16 +127,15 @@ impl User {
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
     check_name(&user.name)?;
-    if let Some(role) = user.roles.iter().find(|role| role.is_empty() || role.contains(char::is_whitespace)) {
-        return Err(Failure::Usage(format!("{role:?} is no role: a role is one word")));
-    }
-    let store = open(issuer, Missing::Create).await?;
+    let mut attributes = UserAttributes::default();
+    user.said.change(issuer, &mut attributes)?;
+    let store = open_store(issuer, Missing::Create).await?;
     if store.user_by_name(&user.name).await.map_err(|error| Failure::of(&error))?.is_some() {
         return Err(taken(&user.name));
     }
     let password = password::read(user.password_stdin)?;
     let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
-    let new = NewUser { username: user.name, email: user.email, password: hash, roles: user.roles.join(" ") };
+    let new = NewUser { username: user.name, password: hash, attributes };
     let id = store.add_user(&new, clock::now()).await.map_err(|error| match error {
         StoreError::Conflict => taken(&new.username),
         other @ StoreError::Unavailable { .. } => Failure::of(&other),
@@ -116,7 +146,7 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Failure> {
-    let store = open(issuer, Missing::Refuse).await?;
+    let store = open_store(issuer, Missing::Refuse).await?;
     let unknown = || Failure::Other(format!("there is no user {name:?}: `tollgate user add` makes one"));
     if store.user_by_name(name).await.map_err(|error| Failure::of(&error))?.is_none() {
         return Err(unknown());
@@ -128,10 +158,6 @@ async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Fai
     }
     println!("set the password of {name}");
     Ok(())
-}
-
-async fn open(issuer: &Issuer, missing: Missing) -> Result<Sqlite, Failure> {
-    Sqlite::open(&issuer.store, missing).await.map_err(|error| Failure::of(&error))
 }
 
 fn passwords() -> Passwords {

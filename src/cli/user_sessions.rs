@@ -3,11 +3,11 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
-use super::Failure;
+use super::{Failure, open_store};
 use crate::config::Issuer;
 use crate::issuer::{ShuttingOut, shut_out};
 use crate::server::clock;
-use crate::store::{Missing, OwnUsers as _, Sessions as _, Sqlite, UserId, UserRows as _};
+use crate::store::{Missing, Store, UserId};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -26,7 +26,7 @@ impl Whom {
         self.id.is_some()
     }
 
-    async fn find(&self, store: &Sqlite) -> Result<UserId, Failure> {
+    async fn find(&self, store: &dyn Store) -> Result<UserId, Failure> {
         match (&self.id, &self.name) {
             (Some(id), _) => Ok(UserId::new(id.as_str())),
             (None, name) => {
@@ -38,18 +38,14 @@ impl Whom {
     }
 }
 
-async fn open(issuer: &Issuer) -> Result<Sqlite, Failure> {
-    Sqlite::open(&issuer.store, Missing::Refuse).await.map_err(|error| Failure::of(&error))
-}
-
 fn unknown(name: &str) -> Failure {
     Failure::Other(format!("there is no user {name:?}"))
 }
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 pub(super) async fn list(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
-    let store = open(issuer).await?;
-    let user = whom.find(&store).await?;
+    let store = open_store(issuer, Missing::Refuse).await?;
+    let user = whom.find(&*store).await?;
     let now = clock::now();
     let sessions = store.sessions_of(&user, now).await.map_err(|error| Failure::of(&error))?;
     for session in &sessions {
@@ -64,17 +60,17 @@ pub(super) async fn list(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 pub(super) async fn logout(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
-    let store = open(issuer).await?;
-    let user = whom.find(&store).await?;
+    let store = open_store(issuer, Missing::Refuse).await?;
+    let user = whom.find(&*store).await?;
     let how = ShuttingOut::for_now(issuer, clock::now());
-    let ended = shut_out(&store, &how, &user).await.map_err(|error| Failure::of(&error))?;
+    let ended = shut_out(&*store, &how, &user).await.map_err(|error| Failure::of(&error))?;
     println!("ended {} of the user's sessions, and all access tokens", ended.sessions.len());
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 pub(super) async fn set_active(issuer: &Issuer, name: &str, active: bool) -> Result<(), Failure> {
-    let store = open(issuer).await?;
+    let store = open_store(issuer, Missing::Refuse).await?;
     if !store.set_active(name, active).await.map_err(|error| Failure::of(&error))? {
         return Err(unknown(name));
     }
@@ -85,7 +81,7 @@ pub(super) async fn set_active(issuer: &Issuer, name: &str, active: bool) -> Res
     let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
     let user = user.ok_or_else(|| unknown(name))?.id;
     let how = ShuttingOut::for_good(issuer, clock::now());
-    let ended = shut_out(&store, &how, &user).await.map_err(|error| Failure::of(&error))?;
+    let ended = shut_out(&*store, &how, &user).await.map_err(|error| Failure::of(&error))?;
     println!("{name} is kept out; ended {} sessions, and all access tokens", ended.sessions.len());
     Ok(())
 }

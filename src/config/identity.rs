@@ -5,7 +5,10 @@ use http::HeaderName;
 use crate::base::ClaimPath;
 
 use super::mistake::MistakeKind;
-use super::model::{Identity, IdentityHeader, IdentitySource, IssuerRule, RouteAuth, TokenForwarding};
+use super::model::{
+    Identity, IdentityHeader, IdentitySource, Issuer, IssuerRule, KeySource, Provider, RouteAuth,
+    TokenForwarding,
+};
 use super::providers::Providers;
 use super::walk::{Node, Section};
 use super::written::Value;
@@ -17,6 +20,7 @@ pub(super) fn read(
     node: Option<&Node<'_>>,
     auth: Option<&RouteAuth>,
     providers: &Providers<'_>,
+    issuer: Option<&Issuer>,
 ) -> Option<Identity> {
     let is_public = matches!(auth, Some(RouteAuth::Public));
     let knows = |source: &IdentitySource| match source {
@@ -28,7 +32,10 @@ pub(super) fn read(
             any_provider(auth, providers, |issuer| matches!(issuer, IssuerRule::Tenants(_)))
         }
     };
-    let default_headers = || if is_public { Vec::new() } else { default_headers() };
+    let default_headers = || match is_public {
+        true => Vec::new(),
+        false => default_headers(issuer.filter(|_| takes_own_alone(auth, providers))),
+    };
     // On a route that is open to all the application may have an `Authorization` of its own, which is not the
     // gateway's to take away.
     let default_token = if is_public { TokenForwarding::Forward } else { TokenForwarding::Remove };
@@ -66,14 +73,24 @@ fn token(node: &Node<'_>) -> Option<TokenForwarding> {
     node.choice(&[("forward", TokenForwarding::Forward), ("remove", TokenForwarding::Remove)])
 }
 
-/// What every application can use, whoever issued the token.
-fn default_headers() -> Vec<IdentityHeader> {
+/// Whether all tokens that the route takes are the gateway's own.
+fn takes_own_alone(auth: Option<&RouteAuth>, providers: &Providers<'_>) -> bool {
+    let Some(RouteAuth::Required { providers: indices, .. }) = auth else { return false };
+    let is_own = |provider: &Provider| matches!(provider.keys, KeySource::Own);
+    indices.iter().all(|&index| providers.get(index).is_some_and(is_own))
+}
+
+/// What every application can use, whoever issued the token. `own` is the issuer where all tokens are its own, which
+/// names users as its settings say.
+fn default_headers(own: Option<&Issuer>) -> Vec<IdentityHeader> {
     let claims =
         |names: &[&str]| IdentitySource::Claims(names.iter().copied().map(ClaimPath::name).collect());
+    let own = own.map(|own| own.form.user_id_claim.as_str()).filter(|claim| *claim != "user_id");
+    let user: Vec<&str> = own.into_iter().chain(["sub", "user_id"]).collect();
     let header =
         |name, source| IdentityHeader { name: HeaderName::from_static(name), source, optional: true };
     vec![
-        header("x-user-id", claims(&["sub", "user_id"])),
+        header("x-user-id", claims(&user)),
         header("x-user-name", claims(&["username", "preferred_username"])),
         header("x-auth-issuer", IdentitySource::ConfiguredIssuer),
     ]
@@ -229,6 +246,8 @@ pub(super) fn is_reserved(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn reserved(name: &str) -> bool {
@@ -265,8 +284,31 @@ mod tests {
 
     #[test]
     fn the_default_set_passes_its_own_rules() {
-        for header in default_headers() {
+        for header in default_headers(None) {
             assert!(!is_reserved(&header.name), "{}", header.name);
         }
+    }
+
+    #[test]
+    fn the_user_of_our_own_tokens_is_told_by_the_claim_that_the_issuer_calls_so() {
+        let file = |providers: &str| {
+            format!(
+                "issuer: {{ user_id_claim: account }}\n\
+                 providers: {{ p: {{ issuer: a, audiences: any, keys: {{ own: true }} }}, \
+                 q: {{ issuer: b, audiences: any, algorithms: [RS256], keys: {{ jwks_url: 'https://b.example/keys' }} }} }}\n\
+                 upstreams: {{ app: {{ endpoints: ['http://127.0.0.1:8000'] }} }}\n\
+                 routes: [{{ match: {{ path: /* }}, auth: {{ providers: [{providers}] }}, upstream: app }}]\n"
+            )
+        };
+        let told = |providers: &str| {
+            let config = crate::config::read_text(&file(providers), Path::new("gateway.yaml"), &|_| None);
+            let header = config.expect("valid").routes[0].identity.headers[0].clone();
+            let IdentitySource::Claims(claims) = header.source else { panic!("{header:?}") };
+            claims.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(told("p"), ["account", "sub", "user_id"]);
+        assert_eq!(told("q"), ["sub", "user_id"]);
+        // Another's `account` may be anything.
+        assert_eq!(told("p, q"), ["sub", "user_id"]);
     }
 }

@@ -1,6 +1,6 @@
 //! `issuer:`: the built-in token endpoints. Keys are named as SimpleJWT's settings, in lower case.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
@@ -8,8 +8,8 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
-    Audiences, ClaimSource, Compatibility, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider, TokenForm,
-    TokenPaths, Users,
+    Audiences, ClaimSource, Compatibility, Database, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider,
+    TokenForm, TokenPaths, Users,
 };
 use super::sessions;
 use super::throttle;
@@ -74,7 +74,9 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             })
             .unwrap_or(Compatibility::Tollgate);
         let safer = compatibility == Compatibility::Tollgate;
-        let store = section.optional("store", store).unwrap_or_else(|| state_directory.join("tollgate.db"));
+        let store = section
+            .optional("store", users::database)
+            .unwrap_or_else(|| Database::Sqlite(state_directory.join("tollgate.db")));
         let users = match section.key("users") {
             Some(node) => users::read(&node),
             None => Some(Users::Own),
@@ -134,25 +136,6 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             longest_leeway: Duration::ZERO,
         }))
     })
-}
-
-fn store(node: &Node<'_>) -> Option<PathBuf> {
-    let expected = "a store such as sqlite://data/tollgate.db";
-    let text = node.words(expected)?;
-    let Some((scheme, path)) = text.split_once("://") else {
-        return node.expected(expected);
-    };
-    match scheme {
-        "sqlite" if path.contains(['?', '#']) => {
-            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH without settings")
-        }
-        "sqlite" if path.is_empty() || path.ends_with('/') => node.expected(expected),
-        "sqlite" => Some(node.reader().beside(path)),
-        "postgres" | "postgresql" | "mysql" | "mariadb" | "redis" => {
-            node.refuse_with(MistakeKind::NotAvailable, "use sqlite://PATH")
-        }
-        _ => node.expected(expected),
-    }
 }
 
 fn paths(section: &Section<'_, '_>, compatibility: Compatibility) -> Option<TokenPaths> {
@@ -279,6 +262,7 @@ fn claims(
 ) -> Option<Vec<(String, ClaimSource)>> {
     // With a mistake there it is not known which they are.
     let is_reserved = |name: &str| form.is_some_and(|form| form.is_reserved(name));
+    let live_elsewhere = users.is_some_and(|users| !matches!(users, Users::Own));
     let claims: Vec<Option<(String, ClaimSource)>> = node
         .named()?
         .into_iter()
@@ -293,7 +277,11 @@ fn claims(
                 };
                 return node.refuse_key(kind, None);
             }
-            Some((name.to_owned(), claim_source(&node, users)?))
+            let source = claim_source(&node, users)?;
+            if matches!(source, ClaimSource::Scopes) && live_elsewhere {
+                return node.refuse(MistakeKind::NoEffect("with users who live elsewhere"));
+            }
+            Some((name.to_owned(), source))
         })
         .collect();
     claims.into_iter().collect()
@@ -319,19 +307,25 @@ fn claim_source(node: &Node<'_>, users: Option<&Users>) -> Option<ClaimSource> {
         }
         match (from, value) {
             (Some(from), None) => {
-                let [username, email, roles, groups] =
-                    [ClaimSource::Username, ClaimSource::Email, ClaimSource::Roles, ClaimSource::Groups];
-                let sources =
-                    [("username", &username), ("email", &email), ("roles", &roles), ("groups", &groups)];
-                from.choice(&sources).cloned()
+                let names = ["username", "email", "roles", "groups", "scopes"];
+                let sources = [
+                    ClaimSource::Username,
+                    ClaimSource::Email,
+                    ClaimSource::Roles,
+                    ClaimSource::Groups,
+                    ClaimSource::Scopes,
+                ];
+                let choices: Vec<_> = names.into_iter().zip(&sources).collect();
+                from.choice(&choices).cloned()
             }
             (None, Some(value)) => Some(ClaimSource::Constant(value.words("a text")?)),
             (Some(_), Some(value)) => value.refuse_key(MistakeKind::Conflict("\"from\"".to_owned()), None),
             (None, None) => {
                 let kind = MistakeKind::Expected {
-                    expected: "{ from: username|email|roles|groups }, { column: NAME }, { query: SQL } or \
+                    expected:
+                        "{ from: username|email|roles|groups|scopes }, { column: NAME }, { query: SQL } or \
                                { value: TEXT }"
-                        .to_owned(),
+                            .to_owned(),
                     found: "neither of them".to_owned(),
                 };
                 section.node().refuse_key(kind, None)

@@ -66,7 +66,7 @@ fn route<'r>(
             Some(node) => auth(&node, providers, issuer),
             None => node.refuse_key(MistakeKind::RouteWithoutAuth, Some(WHO.to_owned())),
         };
-        let identity = identity::read(section.key("identity").as_ref(), auth.as_ref(), providers);
+        let identity = identity::read(section.key("identity").as_ref(), auth.as_ref(), providers, issuer);
         if let (Some(auth), Some(identity)) = (&auth, &identity) {
             let node = section.key("identity").or_else(|| section.key("auth"));
             warn_of_one_name_for_two(

@@ -23,6 +23,7 @@ mod identify;
 mod inbound;
 mod introspect;
 mod journey;
+mod known_tokens;
 mod request_id;
 mod revoked;
 mod router;

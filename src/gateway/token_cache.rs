@@ -1,7 +1,7 @@
 //! Tokens whose signature was found good, so that it need not be checked again.
 //!
-//! Two levels: a small table of each worker's own, where a hit costs a hash of 32 bytes and a comparison of the whole
-//! token; behind it one cache for all workers. An entry says nothing of routes: it holds what the signature vouches
+//! Two levels: a table of each worker's own ([`KnownTokens`]), where a hit costs a hash of 32 bytes and a comparison of
+//! the whole token; behind it one cache for all workers. An entry says nothing of routes: it holds what the signature vouches
 //! for. Whoever finds one still checks that its key is live, and the policy of a provider over that key.
 //!
 //! Tokens with a bad signature are remembered apart, in a few places, under the key set that refused them: a client
@@ -13,15 +13,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::identify::PreparedHeaders;
+use super::known_tokens::KnownTokens;
 use crate::base::ByteSize;
 use crate::jwt::{Claims, Key, KeySetId};
 use crate::providers::KeySource;
 use crate::revocations::{Epoch, TokenNames};
 
-/// Places in a worker's own table; each token has one.
-const WORKER_PLACES: usize = 1024;
-/// Longer tokens are not kept by workers, so that a table has a bound in bytes too: 8 MiB and the claims.
-const LONGEST_AT_WORKER: usize = 8 * 1024;
 /// Places for tokens with a bad signature.
 const REFUSED_PLACES: usize = 128;
 const LONGEST_REFUSED: usize = 4 * 1024;
@@ -50,14 +47,15 @@ impl VerifiedToken {
     }
 
     /// About how many bytes it holds: the claims as parsed take a few times their text.
-    fn weight(&self) -> u32 {
-        u32::try_from(self.text.len() * 4 + 512).unwrap_or(u32::MAX)
+    pub(super) fn weight(&self) -> usize {
+        self.text.len() * 4 + 512
     }
 }
 
 /// The level that all workers share.
 #[derive(Debug)]
 pub struct SharedTokens {
+    memory: ByteSize,
     tokens: moka::sync::Cache<Box<[u8]>, Arc<VerifiedToken>>,
 }
 
@@ -67,9 +65,14 @@ impl SharedTokens {
     pub fn new(memory: ByteSize) -> Self {
         let tokens = moka::sync::Cache::builder()
             .max_capacity(memory.0)
-            .weigher(|_, token: &Arc<VerifiedToken>| token.weight())
+            .weigher(|_, token: &Arc<VerifiedToken>| u32::try_from(token.weight()).unwrap_or(u32::MAX))
             .build_with_hasher(RandomState::new());
-        Self { tokens }
+        Self { memory, tokens }
+    }
+
+    /// How much of it one worker may hold on to, evicted here or not.
+    fn share_of_worker(&self) -> usize {
+        usize::try_from(self.memory.0 / 2).unwrap_or(usize::MAX)
     }
 }
 
@@ -98,7 +101,7 @@ impl KnownToken {
 #[derive(Debug)]
 pub struct TokenCache {
     hasher: RandomState,
-    known: RefCell<Vec<Option<Rc<KnownToken>>>>,
+    known: RefCell<KnownTokens>,
     refused: RefCell<Vec<Option<RefusedToken>>>,
     shared: Option<Arc<SharedTokens>>,
 }
@@ -122,34 +125,35 @@ impl TokenCache {
     /// Without a shared level it remembers nothing.
     #[must_use]
     pub fn new(shared: Option<Arc<SharedTokens>>) -> Self {
-        let places = if shared.is_some() { WORKER_PLACES } else { 0 };
+        let most = shared.as_ref().map_or(0, |shared| shared.share_of_worker());
         let refused_places = if shared.is_some() { REFUSED_PLACES } else { 0 };
         Self {
             hasher: RandomState::new(),
-            known: RefCell::new(std::iter::repeat_with(|| None).take(places).collect()),
+            known: RefCell::new(KnownTokens::new(most)),
             refused: RefCell::new(std::iter::repeat_with(|| None).take(refused_places).collect()),
             shared,
         }
     }
 
-    /// A keyed hash over the last bytes, where a signature is: strangers can't choose tokens that share a place
-    /// with another's. Two tokens that do only take it from each other.
-    fn hash(&self, text: &[u8]) -> usize {
-        let tail = &text[text.len().saturating_sub(32)..];
+    /// A keyed hash over the last bytes, where a signature is: strangers can't choose tokens that share places
+    /// with another's. Tokens that do only take them from each other.
+    fn hash(&self, text: &[u8]) -> u64 {
+        self.hasher.hash_one(&text[text.len().saturating_sub(32)..])
+    }
+
+    fn refused_place(&self, text: &[u8]) -> usize {
         // Truncation keeps the low bits, as good as any.
         #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
-        let hash = self.hasher.hash_one(tail) as usize;
-        hash
+        let hash = self.hash(text) as usize;
+        hash % REFUSED_PLACES
     }
 
     /// Finds a token by its whole text. One whose key was retired is not there any more.
     #[must_use]
     pub fn find(&self, text: &[u8]) -> Option<(Rc<KnownToken>, Level)> {
         let shared = self.shared.as_ref()?;
-        let place = self.hash(text) % WORKER_PLACES;
-        if let Some(known) = &self.known.borrow()[place]
-            && *known.token.text == *text
-        {
+        let hash = self.hash(text);
+        if let Some(known) = self.known.borrow().find(hash, text) {
             return known.token.is_live().then(|| (Rc::clone(known), Level::Worker));
         }
         let token = shared.tokens.get(text)?;
@@ -157,7 +161,7 @@ impl TokenCache {
             shared.tokens.invalidate(text);
             return None;
         }
-        Some((self.keep_at_worker(place, token), Level::Shared))
+        Some((self.keep_at_worker(hash, token), Level::Shared))
     }
 
     /// Remembers a token in both levels.
@@ -165,15 +169,13 @@ impl TokenCache {
         let token = Arc::new(token);
         let Some(shared) = &self.shared else { return KnownToken::new(token) };
         shared.tokens.insert(token.text.clone(), Arc::clone(&token));
-        let place = self.hash(&token.text) % WORKER_PLACES;
-        self.keep_at_worker(place, token)
+        let hash = self.hash(&token.text);
+        self.keep_at_worker(hash, token)
     }
 
-    fn keep_at_worker(&self, place: usize, token: Arc<VerifiedToken>) -> Rc<KnownToken> {
+    fn keep_at_worker(&self, hash: u64, token: Arc<VerifiedToken>) -> Rc<KnownToken> {
         let known = KnownToken::new(token);
-        if known.token.text.len() <= LONGEST_AT_WORKER {
-            self.known.borrow_mut()[place] = Some(Rc::clone(&known));
-        }
+        self.known.borrow_mut().keep(hash, &known);
         known
     }
 
@@ -184,7 +186,7 @@ impl TokenCache {
             return false;
         }
         let refused = self.refused.borrow();
-        refused[self.hash(text) % REFUSED_PLACES]
+        refused[self.refused_place(text)]
             .as_ref()
             .is_some_and(|refused| refused.keys == keys && *refused.text == *text)
     }
@@ -194,7 +196,7 @@ impl TokenCache {
         if self.shared.is_none() || text.len() > LONGEST_REFUSED {
             return;
         }
-        let place = self.hash(text) % REFUSED_PLACES;
+        let place = self.refused_place(text);
         self.refused.borrow_mut()[place] = Some(RefusedToken { text: text.into(), keys });
     }
 }
@@ -212,6 +214,7 @@ mod tests {
         signing: SigningKey,
         key: Arc<Key>,
         source: Arc<KeySource>,
+        revocations: Arc<Revocations>,
     }
 
     fn tokens() -> Tokens {
@@ -226,7 +229,7 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
         let signing = SigningKey::hmac(Algorithm::HS256, &Secret::new(secret)).expect("a key");
         let source = provider.key_source();
         let key = Arc::clone(&source.keys().keys()[0]);
-        Tokens { signing, key, source }
+        Tokens { signing, key, source, revocations: Revocations::new(true) }
     }
 
     impl Tokens {
@@ -234,7 +237,7 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
             let claims = serde_json::Map::from_iter([("sub".to_owned(), json!(subject))]);
             let text = self.signing.sign(&claims, HeaderForm::Plain).expect("signed");
             let claims = parse(text.as_bytes(), &Limits::default()).expect("a token").into_claims();
-            let names = Revocations::new(true).names(&claims, b"");
+            let names = self.revocations.names(&claims, b"");
             let (text, key) = (text.into_bytes().into(), Some(Arc::clone(&self.key)));
             VerifiedToken { text, typ: None, claims, key, source: Arc::clone(&self.source), names }
         }
@@ -279,16 +282,34 @@ routes: [ { match: { path: /* }, auth: { providers: p }, upstream: \"http://127.
     }
 
     #[test]
-    fn tokens_that_share_a_place_only_take_it_from_each_other() {
-        let ((cache, _), tokens) = (cache(), tokens());
-        let texts: Vec<_> = (0..3 * WORKER_PLACES)
+    fn of_ten_thousand_tokens_in_turn_nearly_all_are_found_at_the_worker() {
+        let (cache, tokens) =
+            (TokenCache::new(Some(Arc::new(SharedTokens::new(ByteSize(1 << 30))))), tokens());
+        let texts: Vec<_> = (0..10_000)
             .map(|number| cache.insert(tokens.verified(&number.to_string())).token.text.clone())
             .collect();
-        for text in &texts {
-            if let Some((known, _)) = cache.find(text) {
-                assert_eq!(known.token.text, *text);
-            }
+        let at_worker = texts.iter().filter(|text| {
+            let (known, level) = cache.find(text).expect("known");
+            assert_eq!(known.token.text, **text);
+            level == Level::Worker
+        });
+        let at_worker = at_worker.count();
+        assert!(at_worker > 9_900, "{at_worker}");
+    }
+
+    #[test]
+    fn a_worker_holds_no_more_than_its_share() {
+        let tokens = tokens();
+        let one = tokens.verified("0").weight();
+        let shared = Arc::new(SharedTokens::new(ByteSize(20 * one as u64)));
+        let cache = TokenCache::new(Some(shared));
+        for number in 0..1_000 {
+            cache.insert(tokens.verified(&(number % 10).to_string()));
+            cache.insert(tokens.verified(&number.to_string()));
+            let weight = cache.known.borrow().weight();
+            assert!(weight <= 10 * one, "{weight}");
         }
+        assert!(cache.known.borrow().weight() > 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::python::{Known, Located};
 use super::remarks::Remarks;
-use super::simplejwt::Secrets;
+use super::secrets::Secrets;
 use super::yaml::Yaml;
 use crate::base::Secret;
 

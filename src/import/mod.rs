@@ -6,6 +6,7 @@
 mod database;
 mod python;
 mod remarks;
+mod secrets;
 mod simplejwt;
 mod yaml;
 

@@ -119,6 +119,7 @@ impl Mint {
                 ClaimSource::Email => json!(user.email),
                 ClaimSource::Roles => json!(user.roles),
                 ClaimSource::Groups => user.roles.split_ascii_whitespace().collect(),
+                ClaimSource::Scopes => json!(user.scopes),
                 ClaimSource::Column(column) => match user.more.get(column) {
                     Some(value) if !value.is_null() => value.clone(),
                     _ => continue,
@@ -129,6 +130,11 @@ impl Mint {
             };
             // What decides about the token itself is not the file's to set.
             claims.entry(name.clone()).or_insert(value);
+        }
+        for (name, value) in &user.claims {
+            if !self.form.is_reserved(name) {
+                claims.entry(name.clone()).or_insert_with(|| value.clone());
+            }
         }
     }
 

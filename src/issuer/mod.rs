@@ -60,7 +60,7 @@ use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
     self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
-    PasswordError, Passwords, Sessions, Sqlite, Users,
+    PasswordError, Passwords, Sessions, Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -172,7 +172,7 @@ impl Issuer {
         let users_live_here = matches!(config.users, config::Users::Own);
         let missing = if make_missing || !users_live_here { Missing::Create } else { Missing::Refuse };
         let keys = Keys::open(config, make_missing, now)?;
-        let store = Arc::new(Sqlite::open_patiently(&config.store, missing).await?);
+        let store = store::open_store(&config.store, missing, Unanswered::Wait).await?;
         let passwords = Arc::new(Passwords::new(Handle::current(), cores));
         Ok(Self {
             compatibility: config.compatibility,

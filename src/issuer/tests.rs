@@ -17,7 +17,7 @@ use super::*;
 use crate::base::{Algorithm, AlgorithmSet, Secret};
 use crate::config::{ClaimSource, TokenForm};
 use crate::jwt::{HeaderForm, Limits, parse, verify};
-use crate::store::NewUser;
+use crate::store::{NewUser, UserAttributes};
 
 const NOW: UnixTime = UnixTime(1_750_000_000);
 const PASSWORD: &str = "correct-horse-battery";
@@ -41,7 +41,7 @@ struct Read {
 fn config(folder: &tempfile::TempDir) -> config::Issuer {
     config::Issuer {
         compatibility: Compatibility::Tollgate,
-        store: folder.path().join("data/tollgate.db"),
+        store: config::Database::Sqlite(folder.path().join("data/tollgate.db")),
         users: config::Users::Own,
         paths: TokenPaths {
             obtain: Some("/api/token/".to_owned()),
@@ -101,8 +101,8 @@ impl Site {
         change(&mut config);
         let issuer = Issuer::open(&config, true, 2, NOW, shared()).await.expect("an issuer");
         let password = issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
-        let ada =
-            NewUser { username: "ada".to_owned(), email: String::new(), password, roles: "staff".to_owned() };
+        let attributes = UserAttributes { roles: "staff".to_owned(), ..UserAttributes::default() };
+        let ada = NewUser { username: "ada".to_owned(), password, attributes };
         issuer.own_users().add_user(&ada, NOW).await.unwrap();
         Self { folder, issuer }
     }

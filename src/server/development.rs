@@ -19,7 +19,7 @@ use rcgen::{
 use crate::base::Secret;
 use crate::config::{Config, Users};
 use crate::issuer::Issuer;
-use crate::store::{NewUser, PasswordError, StoreError};
+use crate::store::{NewUser, PasswordError, StoreError, UserAttributes};
 
 /// The user that printed commands log in as.
 pub(super) const DEMO_USER: &str = "demo";
@@ -137,12 +137,8 @@ pub(super) async fn make_demo_user(
     if exists {
         users.set_password(DEMO_USER, &hash).await?;
     } else {
-        let user = NewUser {
-            username: DEMO_USER.into(),
-            email: String::new(),
-            password: hash,
-            roles: String::new(),
-        };
+        let user =
+            NewUser { username: DEMO_USER.into(), password: hash, attributes: UserAttributes::default() };
         users.add_user(&user, super::clock::now()).await?;
     }
     // Written last: a start that was cut off before this line makes a new password at the next one.

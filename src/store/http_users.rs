@@ -126,6 +126,8 @@ impl HttpUsers {
             email: text(&self.config.email).unwrap_or_default(),
             password: None,
             roles: joined(find(&members, &self.config.roles)),
+            scopes: String::new(),
+            claims: Map::new(),
             more: self.more(&members)?,
             active: true,
             last_login: None,

@@ -33,6 +33,8 @@ pub(super) fn user(id: &str, facts: &str) -> Option<User> {
         email: text("email")?,
         password: None,
         roles: text("roles")?,
+        scopes: String::new(),
+        claims: Map::new(),
         more,
         active: true,
         last_login: None,

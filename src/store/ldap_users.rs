@@ -213,6 +213,8 @@ impl LdapUsers {
             email: first(&names.email).unwrap_or_default(),
             password: None,
             roles: words(roles.into_iter()),
+            scopes: String::new(),
+            claims: Map::new(),
             more: self.more(entry)?,
             active: true,
             last_login: None,

@@ -1,7 +1,7 @@
 //! What outlives a restart: users, refresh sessions, the blacklist, the key ring.
 //!
 //! [`Users`] says what may be asked of the place where users live, [`Sessions`] what of the database that keeps
-//! logins; they may be two. `sqlite` answers both from one file. Time comes in as an argument, tokens by their `jti`
+//! logins; they may be two. `sqlite` answers both from one file, `server` from a database on a server, which replicas share. Time comes in as an argument, tokens by their `jti`
 //! and digest. Nothing here knows what a token looks like or what a client is told.
 
 mod claim_queries;
@@ -13,7 +13,7 @@ mod ldap_users;
 mod open;
 mod password;
 mod revocations;
-mod server_users;
+mod server;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -28,17 +28,19 @@ pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
-pub use open::open_users;
+pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
-pub use server_users::ServerUsers;
+pub use server::ServerStore;
 pub use sessions::{
     AccessToken, Ended, Ending, Login, NewSession, OldToken, RefreshRecord, RefreshState, RefreshToken,
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;
-pub use users::{HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users};
+pub use users::{
+    HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows, Users,
+};
 
 /// What a store answers with.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -83,6 +85,14 @@ pub enum OpenError {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The server does not let Tollgate at the database, or has none of that name.
+    #[error("the database {database} can't be used as `issuer.store`")]
+    Refused {
+        /// The place.
+        database: String,
+        /// What stands in the way.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Where users live is not as `issuer.users` says.
     #[error("the users in {database} can't be used as `issuer.users` says")]

@@ -1,12 +1,48 @@
-//! Opens the place where users live.
+//! Opens the database that keeps logins, and the place where users live.
 
 use std::sync::Arc;
 
 use super::{
-    DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, OpenError, Passwords, UserFile, UserRows,
-    Users,
+    DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, Missing, OpenError, OwnUsers, Passwords,
+    ServerStore, Sessions, Sqlite, UserFile, UserRows, Users,
 };
-use crate::config;
+use crate::config::{self, Database};
+
+/// What `issuer.store` names: one database with the sessions, Tollgate's own users, and what is known of others.
+pub trait Store: Sessions + OwnUsers + KnownUsers {}
+
+impl<T: Sessions + OwnUsers + KnownUsers> Store for T {}
+
+/// What to do where the database is there and does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Say so: for a command, which has nothing else to do.
+    Refuse,
+    /// Go on without it, and use it from when it answers.
+    Wait,
+}
+
+/// Opens what `issuer.store` names, and brings its tables to the form of this version. Needs a tokio runtime, which must
+/// outlive it. `missing` is for an SQLite file: whoever runs a server has made the database there, and its tables are
+/// made here.
+///
+/// # Errors
+/// [`OpenError`], with [`Unanswered::Wait`] for everything that waiting does not mend.
+pub async fn open_store(
+    database: &Database,
+    missing: Missing,
+    unanswered: Unanswered,
+) -> Result<Arc<dyn Store>, OpenError> {
+    match database {
+        Database::Sqlite(file) => Ok(Arc::new(match unanswered {
+            Unanswered::Refuse => Sqlite::open(file, missing).await?,
+            Unanswered::Wait => Sqlite::open_patiently(file, missing).await?,
+        })),
+        Database::Postgres(_) | Database::MySql(_) => {
+            Ok(Arc::new(ServerStore::open(database, unanswered).await?))
+        }
+    }
+}
 
 /// Opens what `users:` names. `own` has the table in the issuer's store, `known` what is kept there of users who live
 /// elsewhere.

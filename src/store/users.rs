@@ -145,6 +145,12 @@ pub trait OwnUsers: UserRows {
     /// Adds a user; [`StoreError::Conflict`] if the name is taken.
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId>;
 
+    /// Replaces what tokens say of a user; `false` if there is no such user.
+    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool>;
+
+    /// Some users, in the order of their names and after the one given. None are left when the answer is empty.
+    fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>>;
+
     /// Replaces a password; `false` if there is no such user.
     fn set_password<'a>(&'a self, username: &'a str, password: &'a PasswordHash) -> Answer<'a, bool>;
 
@@ -192,6 +198,10 @@ pub struct User {
     pub password: Option<PasswordHash>,
     /// Names of roles joined by blanks, as a scope is written; may be empty.
     pub roles: String,
+    /// Scopes joined by blanks; may be empty. Only the gateway's own users have some.
+    pub scopes: String,
+    /// What each of the user's tokens says besides. Only the gateway's own users have some.
+    pub claims: Map<String, Value>,
     /// What else is known of the user, by the names that claims may be made from.
     pub more: Map<String, Value>,
     /// Whether the user is let in.
@@ -205,12 +215,46 @@ pub struct User {
 pub struct NewUser {
     /// The name to log in with.
     pub username: String,
-    /// May be empty.
-    pub email: String,
     /// The hash of the password.
     pub password: PasswordHash,
+    /// What tokens say of it.
+    pub attributes: UserAttributes,
+}
+
+/// What tokens may say of one of the gateway's own users.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserAttributes {
+    /// May be empty.
+    pub email: String,
     /// Names of roles joined by blanks; may be empty.
     pub roles: String,
+    /// Scopes joined by blanks; may be empty.
+    pub scopes: String,
+    /// Claims of each token, as they are.
+    pub claims: Map<String, Value>,
+}
+
+impl UserAttributes {
+    /// What is known of a user.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        Self {
+            email: user.email.clone(),
+            roles: user.roles.clone(),
+            scopes: user.scopes.clone(),
+            claims: user.claims.clone(),
+        }
+    }
+
+    /// The claims as a database keeps them.
+    pub(super) fn claims_text(&self) -> String {
+        serde_json::to_string(&self.claims).expect("a JSON object has a text")
+    }
+}
+
+/// What [`UserAttributes::claims_text`] wrote. What somebody else wrote there and is no object says nothing.
+pub(super) fn claims_of(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -248,6 +292,8 @@ mod tests {
                 email: String::new(),
                 password: Some(PasswordHash::from_stored(stored)),
                 roles: String::new(),
+                scopes: String::new(),
+                claims: Map::new(),
                 more: Map::new(),
                 active: true,
                 last_login: None,

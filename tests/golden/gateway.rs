@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
 use tokio::runtime::Runtime;
 use tollgate::base::UnixTime;
-use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserRows as _};
+use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserAttributes, UserRows as _};
 
 use crate::case::{Golden, Lifetimes};
 use crate::profile::Profile;
@@ -194,9 +194,8 @@ async fn application(names: Names) -> Upstream {
 async fn add(store: &Sqlite, username: &str, password: &str) -> String {
     let new = NewUser {
         username: username.to_owned(),
-        email: String::new(),
         password: hash(password),
-        roles: String::new(),
+        attributes: UserAttributes::default(),
     };
     store.add_user(&new, UnixTime(0)).await.expect("a new user").to_string()
 }

@@ -147,10 +147,15 @@ impl DatabaseServer {
 
     /// As the gateway names it.
     pub fn url(&self) -> String {
+        self.url_of("site")
+    }
+
+    /// As the gateway names another database of it.
+    pub fn url_of(&self, name: &str) -> String {
         let socket = self.socket();
         match self.kind {
-            DatabaseKind::Postgres => format!("postgres://site@localhost/site?host={}", socket.display()),
-            DatabaseKind::MariaDb => format!("mysql://root@localhost/site?socket={}", socket.display()),
+            DatabaseKind::Postgres => format!("postgres://site@localhost/{name}?host={}", socket.display()),
+            DatabaseKind::MariaDb => format!("mysql://root@localhost/{name}?socket={}", socket.display()),
         }
     }
 
@@ -169,7 +174,8 @@ impl DatabaseServer {
             }
             None => Command::new(program),
         };
-        command.current_dir(self.folder.path()).env("LC_ALL", "C");
+        // Of two servers that begin at once neither may find the other's files.
+        command.current_dir(self.folder.path()).env("TMPDIR", self.folder.path()).env("LC_ALL", "C");
         command
     }
 }

@@ -8,7 +8,6 @@ mod django;
 mod login_url;
 mod places;
 mod queries;
-mod server_users;
 mod suite;
 #[path = "../support/mod.rs"]
 mod support;
@@ -120,12 +119,6 @@ fn main() -> ExitCode {
                 block_on(queries::refused(database));
             }),
         ]);
-    }
-    for (name, kind) in [("postgres", DatabaseKind::Postgres), ("mariadb", DatabaseKind::MariaDb)] {
-        let missing = server_missing(kind.program());
-        trials.push(trial(&format!("own_users_on_a_server_on_{name}"), missing.as_deref(), move || {
-            block_on(server_users::on(kind));
-        }));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite};
+use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserAttributes};
 
 use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
 use crate::support::{Home, Tollgate};
@@ -27,9 +27,12 @@ pub(crate) async fn own() {
     for name in ["ada", "gone"] {
         let user = NewUser {
             username: name.to_owned(),
-            email: format!("{name}@example.com"),
             password: PasswordHash::from_stored(hash.clone()),
-            roles: "admin staff".to_owned(),
+            attributes: UserAttributes {
+                email: format!("{name}@example.com"),
+                roles: "admin staff".to_owned(),
+                ..UserAttributes::default()
+            },
         };
         store.add_user(&user, tollgate::base::UnixTime(1_800_000_000)).await.unwrap();
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaimHook, ClaimQuery, Provider, SessionRules, TokenForm, Users};
+use super::{ClaimHook, ClaimQuery, Database, Provider, SessionRules, TokenForm, Users};
 use crate::base::{Algorithm, Rate, Secret};
 
 /// `issuer:`: the built-in token endpoints.
@@ -11,8 +11,8 @@ use crate::base::{Algorithm, Rate, Secret};
 pub struct Issuer {
     /// Whose behaviour it has where the two differ.
     pub compatibility: Compatibility,
-    /// `sqlite://PATH`: sessions, blacklist, Tollgate's own users.
-    pub store: PathBuf,
+    /// Sessions, blacklist, revocations, Tollgate's own users; default `tollgate.db` in the state directory.
+    pub store: Database,
     /// Where those live who may log in; default `own`.
     pub users: Users,
     /// Where the endpoints are.
@@ -119,6 +119,8 @@ pub enum ClaimSource {
     Roles,
     /// `{ from: groups }`: names of roles as a list.
     Groups,
+    /// `{ from: scopes }`: those of a user of the gateway's own, joined by blanks.
+    Scopes,
     /// `{ column: NAME }`: what else the place of users knows by this name; left out of a user's tokens where nothing
     /// is known.
     Column(String),

@@ -191,12 +191,8 @@ async fn a_logout_ends_the_session_and_its_access_tokens_by_either_token() {
 async fn a_logout_everywhere_ends_all_sessions_of_that_user_and_a_new_login_is_good_at_once() {
     for site in [Site::start().await, Site::simplejwt().await] {
         let grace = site.issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
-        let grace = NewUser {
-            username: "grace".to_owned(),
-            email: String::new(),
-            password: grace,
-            roles: String::new(),
-        };
+        let grace =
+            NewUser { username: "grace".to_owned(), password: grace, attributes: UserAttributes::default() };
         site.issuer.own_users().add_user(&grace, NOW).await.unwrap();
         let (grace, _) = pair(&site.login_with("grace", PASSWORD).await);
         let sessions = [site.login().await, site.login().await, site.login().await];

@@ -85,6 +85,8 @@ impl DjangoTables {
             email: email.unwrap_or_default(),
             password: password.map(PasswordHash::from_stored),
             roles: String::new(),
+            scopes: String::new(),
+            claims: Map::new(),
             more,
             active: active.as_deref() == Some("1"),
             last_login: last_login.and_then(|seconds| seconds.parse().ok()).map(UnixTime),

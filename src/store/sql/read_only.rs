@@ -13,7 +13,7 @@ use sqlx::{
     ValueRef as _,
 };
 
-use super::{CALL_LIMIT, Dialect, Pool, Sql, Statement, current, query};
+use super::{CALL_LIMIT, Dialect, Pool, Server, Sql, Statement, current, query};
 
 /// More rows than this are asked for by nobody who reads them in a token.
 const MOST_ROWS: usize = 256;
@@ -98,7 +98,7 @@ impl Sql {
                 let mut connection = current(file, open)?.acquire().await?;
                 connection.prepare(text).await?.columns().len()
             }
-            Pool::Postgres(pool) => {
+            Pool::Server(Server::Postgres(pool)) => {
                 let mut connection = pool.acquire().await?;
                 let columns = connection.prepare(text).await?.columns().len();
                 if columns == 1 {
@@ -107,7 +107,7 @@ impl Sql {
                 }
                 columns
             }
-            Pool::MySql(pool) => pool.acquire().await?.prepare(text).await?.columns().len(),
+            Pool::Server(Server::MySql(pool)) => pool.acquire().await?.prepare(text).await?.columns().len(),
         };
         if columns == 1 { Ok(()) } else { Err(Unanswered::Columns(columns)) }
     }
@@ -131,7 +131,7 @@ impl Sql {
                 let rows = query::<sqlx::Sqlite>(&question.statement, &parameters).fetch(&mut *connection);
                 bounded(rows.map_err(Unanswered::from).and_then(async |row| sqlite_value(&row))).await?
             }
-            Pool::Postgres(pool) => {
+            Pool::Server(Server::Postgres(pool)) => {
                 let begin =
                     AssertSqlSafe(format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {SERVER_LIMIT}"));
                 let mut transaction = pool.begin_with(begin).await?;
@@ -142,7 +142,7 @@ impl Sql {
                     .map(|row| postgres_value(row.try_get(0)?, row.try_get(1)?))
                     .collect::<Result<Vec<_>, Unanswered>>()?
             }
-            Pool::MySql(pool) => {
+            Pool::Server(Server::MySql(pool)) => {
                 let mut connection = pool.acquire().await?;
                 // The limit on time has two names. Each server takes the other's for a comment.
                 let limits = format!(

@@ -1,107 +1,87 @@
 //! The end of sessions, and the tables `revocations` and `counters` that tell all replicas of it.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
-use super::Sqlite;
 use crate::base::UnixTime;
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
 
 /// So many revocations are read in one step.
 const PAGE: u32 = 10_000;
 
-pub(super) async fn end(store: &Sqlite, which: Which<'_>, ending: Ending<'_>) -> Result<Ended, sqlx::Error> {
-    let mut write = store.write().await?;
-    let mut ended = Ended::default();
+pub(super) fn end(writer: &Connection, which: Which<'_>, ending: Ending<'_>) -> Result<Ended> {
     match which {
-        Which::Session(sid) => end_session(&mut write, sid, ending, &mut ended).await?,
-        Which::User(user) => ended = end_oldest(&mut write, user, 0, ending).await?,
+        Which::Session(sid) => {
+            let mut ended = Ended::default();
+            end_session(writer, sid, ending, &mut ended)?;
+            Ok(ended)
+        }
+        Which::User(user) => end_oldest(writer, user, 0, ending),
     }
-    write.commit().await?;
-    Ok(ended)
 }
 
 /// Leaves a user the newest sessions, so many.
-pub(super) async fn end_oldest(
-    write: &mut SqliteConnection,
-    user: &UserId,
-    left: u32,
-    ending: Ending<'_>,
-) -> Result<Ended, sqlx::Error> {
-    let sids: Vec<String> = sqlx::query_scalar(
-        "SELECT sid FROM sessions WHERE user_id = ? AND ended_at IS NULL AND (ends_at > ? OR access_ends_at > ?) \
-          ORDER BY created_at DESC, sid DESC",
-    )
-    .bind(user.as_str())
-    .bind(ending.now.minus(ending.leeway).0)
-    .bind(ending.now.minus(ending.leeway).0)
-    .fetch_all(&mut *write)
-    .await?;
+pub(super) fn end_oldest(writer: &Connection, user: &UserId, left: u32, ending: Ending<'_>) -> Result<Ended> {
+    let expired = ending.now.minus(ending.leeway).0;
+    let sids: Vec<String> = writer
+        .prepare_cached(
+            "SELECT sid FROM sessions \
+              WHERE user_id = ?1 AND ended_at IS NULL AND (ends_at > ?2 OR access_ends_at > ?2) \
+              ORDER BY created_at DESC, sid DESC",
+        )?
+        .query_map(params![user.as_str(), expired], |row| row.get(0))?
+        .collect::<Result<_>>()?;
     let mut ended = Ended::default();
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     for sid in sids.iter().skip(left) {
-        end_session(write, sid, ending, &mut ended).await?;
+        end_session(writer, sid, ending, &mut ended)?;
     }
     Ok(ended)
 }
 
 /// Ends a session, unless it was ended before, and adds what that revokes.
-pub(super) async fn end_session(
-    write: &mut SqliteConnection,
+pub(super) fn end_session(
+    writer: &Connection,
     sid: &str,
     ending: Ending<'_>,
     ended: &mut Ended,
-) -> Result<(), sqlx::Error> {
+) -> Result<()> {
     let now = ending.now;
-    let done = sqlx::query("UPDATE sessions SET ended_at = ? WHERE sid = ? AND ended_at IS NULL")
-        .bind(now.0)
-        .bind(sid)
-        .execute(&mut *write)
-        .await?;
-    if done.rows_affected() == 0 {
-        return Ok(());
-    }
+    let access_ends_at: Option<i64> = writer
+        .prepare_cached(
+            "UPDATE sessions SET ended_at = ? WHERE sid = ? AND ended_at IS NULL RETURNING access_ends_at",
+        )?
+        .query_row(params![now.0, sid], |row| row.get(0))
+        .optional()?;
+    let Some(access_ends_at) = access_ends_at else { return Ok(()) };
     let issuer = ending.issuer.map(str::to_owned);
     let until = |expires_at: i64| UnixTime(expires_at).plus(ending.leeway);
-    let access_ends_at: i64 = sqlx::query_scalar("SELECT access_ends_at FROM sessions WHERE sid = ?")
-        .bind(sid)
-        .fetch_one(&mut *write)
-        .await?;
     let mut revocations = Vec::new();
     if until(access_ends_at) > now {
         let what = Revoked::Session { issuer: issuer.clone(), sid: sid.to_owned() };
         revocations.push(Revocation { what, expires_at: until(access_ends_at) });
     }
-    let tokens: Vec<(String, i64)> =
-        sqlx::query_as("SELECT jti, expires_at FROM access_tokens WHERE sid = ?")
-            .bind(sid)
-            .fetch_all(&mut *write)
-            .await?;
-    for (jti, expires_at) in tokens {
+    let mut tokens = writer.prepare_cached("SELECT jti, expires_at FROM access_tokens WHERE sid = ?")?;
+    for token in tokens.query_map([sid], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (jti, expires_at) = token?;
         if until(expires_at) > now {
             let what = Revoked::Token { issuer: issuer.clone(), jti };
             revocations.push(Revocation { what, expires_at: until(expires_at) });
         }
     }
-    insert(write, &revocations).await?;
+    revoke(writer, &revocations)?;
     ended.sessions.push(sid.to_owned());
     ended.revocations.append(&mut revocations);
     Ok(())
 }
 
-pub(super) async fn revoke(store: &Sqlite, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
-    let mut write = store.write().await?;
-    insert(&mut write, revocations).await?;
-    write.commit().await
-}
-
-/// The counter's row stays locked until the transaction ends, in every database: so numbers come into sight in their
-/// order.
-async fn insert(write: &mut SqliteConnection, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
+/// The write lock is held until the transaction ends, so numbers come into sight in their order.
+pub(super) fn revoke(writer: &Connection, revocations: &[Revocation]) -> Result<()> {
     for Revocation { what, expires_at } in revocations {
-        sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'revocations'")
-            .execute(&mut *write)
-            .await?;
+        let number: i64 = writer
+            .prepare_cached(
+                "UPDATE counters SET value = value + 1 WHERE name = 'revocations' RETURNING value",
+            )?
+            .query_row([], |row| row.get(0))?;
         let (kind, issuer, name, before) = match what {
             Revoked::Token { issuer, jti } => ("token", issuer.as_deref(), jti, None),
             Revoked::Session { issuer, sid } => ("session", issuer.as_deref(), sid, None),
@@ -110,57 +90,46 @@ async fn insert(write: &mut SqliteConnection, revocations: &[Revocation]) -> Res
             }
             Revoked::Input { digest } => ("input", None, digest, None),
         };
-        sqlx::query(
-            "INSERT INTO revocations (number, kind, issuer, name, issued_before, expires_at) \
-             SELECT value, ?, ?, ?, ?, ? FROM counters WHERE name = 'revocations'",
-        )
-        .bind(kind)
-        .bind(issuer)
-        .bind(name)
-        .bind(before)
-        .bind(expires_at.0)
-        .execute(&mut *write)
-        .await?;
+        writer
+            .prepare_cached(
+                "INSERT INTO revocations (number, kind, issuer, name, issued_before, expires_at) \
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![number, kind, issuer, name, before, expires_at.0])?;
     }
     Ok(())
 }
 
-pub(super) async fn revocations_after(store: &Sqlite, number: i64) -> Result<RevocationPage, sqlx::Error> {
-    let mut reader = store.reader().await?;
+pub(super) fn revocations_after(reader: &Connection, number: i64) -> Result<RevocationPage> {
     // Asked for first: rows that come between the two are above it, and found the next time.
-    let highest = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'revocations'")
-        .fetch_one(&mut *reader)
-        .await?;
+    let highest = reader
+        .prepare_cached("SELECT value FROM counters WHERE name = 'revocations'")?
+        .query_row([], |row| row.get(0))?;
     if highest == number {
         return Ok(RevocationPage { revocations: Vec::new(), last: number, highest });
     }
-    let rows = sqlx::query(
-        "SELECT number, kind, issuer, name, issued_before, expires_at FROM revocations \
-          WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
-    )
-    .bind(number)
-    .bind(highest)
-    .bind(PAGE)
-    .fetch_all(&mut *reader)
-    .await?;
-    let last = match rows.last() {
-        Some(row) => row.try_get("number")?,
-        None => number.max(highest),
-    };
-    let revocations = rows.iter().map(revocation).collect::<Result<_, _>>()?;
+    let rows = reader
+        .prepare_cached(
+            "SELECT number, kind, issuer, name, issued_before, expires_at FROM revocations \
+              WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+        )?
+        .query_map(params![number, highest, PAGE], |row| Ok((row.get(0)?, revocation(row)?)))?
+        .collect::<Result<Vec<(i64, Revocation)>>>()?;
+    let last = rows.last().map_or(number.max(highest), |(last, _)| *last);
+    let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
     Ok(RevocationPage { revocations, last, highest })
 }
 
-fn revocation(row: &SqliteRow) -> Result<Revocation, sqlx::Error> {
-    let (issuer, name) = (row.try_get("issuer")?, row.try_get("name")?);
-    let what = match row.try_get("kind")? {
+fn revocation(row: &Row<'_>) -> Result<Revocation> {
+    let (issuer, name) = (row.get(2)?, row.get(3)?);
+    let what = match row.get_ref(1)?.as_str()? {
         "token" => Revoked::Token { issuer, jti: name },
         "session" => Revoked::Session { issuer, sid: name },
         "subject" => {
-            let before = UnixTime(row.try_get::<Option<i64>, _>("issued_before")?.unwrap_or(i64::MAX));
+            let before = UnixTime(row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MAX));
             Revoked::Subject { issuer, subject: name, before }
         }
         _ => Revoked::Input { digest: name },
     };
-    Ok(Revocation { what, expires_at: UnixTime(row.try_get("expires_at")?) })
+    Ok(Revocation { what, expires_at: UnixTime(row.get(5)?) })
 }

@@ -1,43 +1,45 @@
 //! The table `known_users`.
 
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
 use super::Sqlite;
 use crate::store::known_users::{self, KnownUsers};
 use crate::store::{Answer, User};
 
 impl KnownUsers for Sqlite {
     fn remember<'a>(&'a self, user: &'a User) -> Answer<'a, ()> {
-        self.call(remember(self, user))
+        Box::pin(async move {
+            let (id, facts) = (user.id.as_str().to_owned(), known_users::facts(user));
+            let kept = kept(self, user.id.as_str()).await?;
+            // Most logins tell nothing new, and a write waits for the disk.
+            if kept.as_deref() == Some(facts.as_str()) {
+                return Ok(());
+            }
+            self.write(move |writer| remember(writer, &id, &facts)).await
+        })
     }
 
     fn recall<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
-        self.call(recall(self, id))
+        Box::pin(async move { Ok(kept(self, id).await?.and_then(|facts| known_users::user(id, &facts))) })
     }
 }
 
-async fn remember(store: &Sqlite, user: &User) -> Result<(), sqlx::Error> {
-    let facts = known_users::facts(user);
-    let kept: Option<String> = kept(store, user.id.as_str()).await?;
-    // Most logins tell nothing new, and a write waits for the disk.
-    if kept.as_deref() == Some(facts.as_str()) {
-        return Ok(());
-    }
-    let mut write = store.write().await?;
-    sqlx::query("INSERT INTO known_users (id, facts) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET facts = excluded.facts")
-        .bind(user.id.as_str())
-        .bind(facts)
-        .execute(&mut *write)
-        .await?;
-    write.commit().await
+fn remember(writer: &Connection, id: &str, facts: &str) -> Result<()> {
+    writer
+        .prepare_cached(
+            "INSERT INTO known_users (id, facts) VALUES (?, ?) \
+             ON CONFLICT (id) DO UPDATE SET facts = excluded.facts",
+        )?
+        .execute(params![id, facts])?;
+    Ok(())
 }
 
-async fn recall(store: &Sqlite, id: &str) -> Result<Option<User>, sqlx::Error> {
-    Ok(kept(store, id).await?.and_then(|facts| known_users::user(id, &facts)))
-}
-
-async fn kept(store: &Sqlite, id: &str) -> Result<Option<String>, sqlx::Error> {
-    let mut reader = store.reader().await?;
-    sqlx::query_scalar("SELECT facts FROM known_users WHERE id = ?")
-        .bind(id)
-        .fetch_optional(&mut *reader)
-        .await
+fn kept<'a>(store: &'a Sqlite, id: &str) -> Answer<'a, Option<String>> {
+    let id = id.to_owned();
+    store.look_up(move |reader| {
+        reader
+            .prepare_cached("SELECT facts FROM known_users WHERE id = ?")?
+            .query_row([&id], |row| row.get(0))
+            .optional()
+    })
 }

@@ -1,50 +1,53 @@
 //! The embedded database: one file, WAL, one writer.
 //!
-//! SQLite takes one writer at a time. A transaction that reads first and writes later fails at once when another
-//! wrote in between, so writers queue for the one writing connection and begin with `BEGIN IMMEDIATE`.
+//! SQLite takes one writer at a time, and each commit waits for the disk. So all calls that write queue for one thread,
+//! which commits what waits together ([`writer`]); calls that read go to a few others ([`threads`]), or stay where they are
+//! if they find a row by its key ([`inline`]). A caller hands a closure over and waits for its answer no longer than
+//! [`CALL_LIMIT`], whatever the disk does.
 
+mod connection;
 mod ending;
+mod inline;
+mod job;
 mod known_users;
+mod migrations;
+mod owned;
+mod queue;
 mod sessions;
+mod threads;
 mod upkeep;
 mod users;
+mod writer;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::future::Future;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, SqlSafeStr, Transaction};
+use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
+pub(super) use self::connection::FileId;
+use self::inline::Inline;
+use self::job::Failure;
+use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, OwnedRotation, OwnedWhich};
+use self::threads::{Jobs, Threads};
 use super::{
     AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
     RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
-    User, UserId, UserRows, Which,
+    User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 
-/// How long SQLite waits for the lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1_300);
-/// The longest that one call may take, the wait for a connection included: a request makes at most two or three.
+/// The longest that one call may take, the wait for its turn included: a request makes at most two or three.
 const CALL_LIMIT: Duration = Duration::from_millis(1_600);
-/// Reads are short and rarely wait; these serve thousands of them a second.
-const READERS: u32 = 4;
 
 /// Users and sessions in an SQLite file.
 pub struct Sqlite {
     file: PathBuf,
-    /// Swapped when the file at the path is another one than before.
-    pools: ArcSwap<Pools>,
+    threads: Threads,
+    inline: Inline,
     /// Set when the tables have this version's form.
     migrated: OnceCell<()>,
 }
@@ -56,26 +59,6 @@ pub enum Missing {
     Create,
     /// Say so.
     Refuse,
-}
-
-struct Pools {
-    reader: SqlitePool,
-    writer: SqlitePool,
-    file: FileId,
-}
-
-/// Which file lies at the path: a moved or removed one stays open and would swallow all writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
-    }
 }
 
 impl Sqlite {
@@ -116,73 +99,78 @@ impl Sqlite {
             }
             Missing::Refuse => {}
         }
-        let id = FileId::of(file).map_err(|source| unavailable(file, source))?;
-        Ok(Self {
-            file: file.to_owned(),
-            pools: ArcSwap::from_pointee(Pools::lazy(file, id)),
-            migrated: OnceCell::new(),
-        })
+        let threads = Threads::start(file).map_err(|source| unavailable(file, source))?;
+        Ok(Self { file: file.to_owned(), threads, inline: Inline::new(file), migrated: OnceCell::new() })
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {
-        let migrate = async {
-            let acquired = async { self.pools()?.writer.acquire().await }.await;
-            let mut connection = acquired.map_err(|source| unavailable(&self.file, source))?;
-            migrations().run_direct(None, &mut *connection, false).await.map_err(|source| match source {
-                MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
-                    if is_busy(&source) =>
-                {
-                    OpenError::Store(unavailable(&self.file, source))
-                }
-                source => OpenError::Migration { file: self.file.display().to_string(), source },
-            })
-        };
-        self.migrated.get_or_try_init(|| migrate).await.copied()
+        self.migrated.get_or_try_init(|| migrations::run(&self.file)).await.copied()
     }
 
     /// Refuses to work on tables of another form.
-    async fn ready(&self) -> Result<(), sqlx::Error> {
+    async fn ready(&self) -> Result<(), StoreError> {
         if self.migrated.initialized() {
             return Ok(());
         }
-        self.migrate().await.map_err(|error| sqlx::Error::Configuration(error.into()))
+        self.migrate().await.map_err(|error| match error {
+            OpenError::Store(error) => error,
+            error => unavailable(&self.file, error),
+        })
     }
 
-    /// The pools of the file that lies at the path now.
-    fn pools(&self) -> Result<Arc<Pools>, sqlx::Error> {
-        let id = FileId::of(&self.file)?;
-        let pools = self.pools.load_full();
-        if pools.file == id {
-            return Ok(pools);
-        }
-        let fresh = Arc::new(Pools::lazy(&self.file, id));
-        self.pools.store(Arc::clone(&fresh));
-        Ok(fresh)
+    /// Finds something by its key. It sees what was committed before.
+    fn look_up<'a, T: Send + 'static>(
+        &'a self,
+        look: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            if self.migrated.initialized()
+                && let Some(found) = self.inline.look_up(&look)
+            {
+                return Ok(found);
+            }
+            self.read(look).await
+        })
     }
 
-    async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
-        self.ready().await?;
-        self.pools()?.reader.acquire().await
+    /// Does something that changes nothing. It sees what was committed before.
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.call(&self.threads.reads, work)
     }
 
-    /// A transaction that holds the write lock. It is rolled back unless it is committed.
-    async fn write(&self) -> Result<Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
-        self.ready().await?;
-        self.pools()?.writer.begin_with("BEGIN IMMEDIATE").await
+    /// Does something in a transaction that holds the write lock. It is on the disk when the answer comes; after an error
+    /// nothing of it is.
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.call(&self.threads.writes, work)
     }
 
     /// Gives a call its limit and its errors a meaning.
-    fn call<'a, T>(
+    fn call<'a, T: Send + 'static>(
         &'a self,
-        work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'a,
+        jobs: &'a Jobs,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'a, T> {
         Box::pin(async move {
-            match tokio::time::timeout(CALL_LIMIT, work).await {
-                Ok(done) => done.map_err(|error| match &error {
-                    sqlx::Error::Database(database) if database.is_unique_violation() => StoreError::Conflict,
-                    _ => unavailable(&self.file, error),
-                }),
-                Err(elapsed) => Err(unavailable(&self.file, elapsed)),
+            let done = async {
+                self.ready().await?;
+                let (job, answer) = job::job(work);
+                if !jobs.push(job) {
+                    return Err(unavailable(&self.file, Failure::Full));
+                }
+                answer.await.map_err(|failure| match failure {
+                    failure if failure.is_conflict() => StoreError::Conflict,
+                    failure => unavailable(&self.file, failure),
+                })
+            };
+            match tokio::time::timeout(CALL_LIMIT, done).await {
+                Ok(done) => done,
+                Err(_elapsed) => Err(unavailable(&self.file, Failure::Late(CALL_LIMIT))),
             }
         })
     }
@@ -190,15 +178,18 @@ impl Sqlite {
 
 impl UserRows for Sqlite {
     fn user_by_name<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
-        self.call(users::by_name(self, username))
+        let username = username.to_owned();
+        self.look_up(move |reader| users::by_name(reader, &username))
     }
 
     fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
-        self.call(users::by_id(self, id))
+        let id = id.to_owned();
+        self.look_up(move |reader| users::by_id(reader, &id))
     }
 
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
-        self.call(users::note_login(self, id, now))
+        let id = id.clone();
+        self.write(move |writer| users::note_login(writer, &id, now))
     }
 
     fn renew_hash<'a>(
@@ -207,7 +198,8 @@ impl UserRows for Sqlite {
         old: &'a PasswordHash,
         new: &'a PasswordHash,
     ) -> Answer<'a, ()> {
-        self.call(users::renew_hash(self, id, old, new))
+        let (id, old, new) = (id.clone(), old.clone(), new.clone());
+        self.write(move |writer| users::renew_hash(writer, &id, &old, &new))
     }
 
     fn scheme(&self) -> Scheme {
@@ -217,61 +209,87 @@ impl UserRows for Sqlite {
 
 impl OwnUsers for Sqlite {
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId> {
-        self.call(users::add(self, user, now))
+        let user = user.clone();
+        self.write(move |writer| users::add(writer, &user, now))
+    }
+
+    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
+        let (username, attributes) = (username.to_owned(), attributes.clone());
+        self.write(move |writer| users::set_attributes(writer, &username, &attributes))
+    }
+
+    fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
+        let username = username.to_owned();
+        self.read(move |reader| users::after(reader, &username))
     }
 
     fn set_password<'a>(&'a self, username: &'a str, password: &'a PasswordHash) -> Answer<'a, bool> {
-        self.call(users::set_password(self, username, password))
+        let (username, password) = (username.to_owned(), password.clone());
+        self.write(move |writer| users::set_password(writer, &username, &password))
     }
 
     fn set_active<'a>(&'a self, username: &'a str, active: bool) -> Answer<'a, bool> {
-        self.call(users::set_active(self, username, active))
+        let username = username.to_owned();
+        self.write(move |writer| users::set_active(writer, &username, active))
     }
 
     fn remove_user<'a>(&'a self, username: &'a str) -> Answer<'a, bool> {
-        self.call(users::remove(self, username))
+        let username = username.to_owned();
+        self.write(move |writer| users::remove(writer, &username))
     }
 }
 
 impl Sessions for Sqlite {
     fn start_session<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Ended> {
-        self.call(sessions::start(self, login))
+        let login = OwnedLogin::of(login);
+        self.write(move |writer| sessions::start(writer, &login.borrow()))
     }
 
     fn refresh_state<'a>(&'a self, jti: &'a str) -> Answer<'a, RefreshState> {
-        self.call(sessions::refresh_state(self, jti))
+        let jti = jti.to_owned();
+        self.look_up(move |reader| sessions::refresh_state(reader, &jti))
     }
 
     fn rotate<'a>(&'a self, rotation: &'a Rotation<'a>) -> Answer<'a, Rotated> {
-        self.call(sessions::rotate(self, rotation))
+        let rotation = OwnedRotation::of(rotation);
+        self.write(move |writer| sessions::rotate(writer, &rotation.borrow()))
     }
 
     fn note_access<'a>(&'a self, sid: &'a str, access: AccessToken<'a>) -> Answer<'a, bool> {
-        self.call(sessions::note_access(self, sid, access))
+        let (sid, access) = (sid.to_owned(), OwnedAccessToken::of(access));
+        self.write(move |writer| sessions::note_access(writer, &sid, access.borrow()))
     }
 
     fn blacklist<'a>(&'a self, token: OldToken<'a>, ending: Option<Ending<'a>>) -> Answer<'a, Option<Ended>> {
-        self.call(sessions::blacklist(self, token, ending))
+        let (token, ending) = (OwnedOldToken::of(token), ending.map(OwnedEnding::of));
+        self.write(move |writer| {
+            sessions::blacklist(writer, token.borrow(), ending.as_ref().map(OwnedEnding::borrow))
+        })
     }
 
     fn end<'a>(&'a self, which: Which<'a>, ending: Ending<'a>) -> Answer<'a, Ended> {
-        self.call(ending::end(self, which, ending))
+        let (which, ending) = (OwnedWhich::of(which), OwnedEnding::of(ending));
+        self.write(move |writer| ending::end(writer, which.borrow(), ending.borrow()))
     }
 
     fn session_of_access<'a>(&'a self, jti: &'a str) -> Answer<'a, Option<SessionRecord>> {
-        self.call(sessions::of_access(self, jti))
+        let jti = jti.to_owned();
+        self.look_up(move |reader| sessions::of_access(reader, &jti))
     }
 
     fn session<'a>(&'a self, sid: &'a str) -> Answer<'a, Option<SessionRecord>> {
-        self.call(sessions::by_sid(self, sid))
+        let sid = sid.to_owned();
+        self.look_up(move |reader| sessions::by_sid(reader, &sid))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, Vec<SessionRecord>> {
-        self.call(sessions::of_user(self, user, now))
+        let user = user.clone();
+        self.read(move |reader| sessions::of_user(reader, &user, now))
     }
 
     fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>> {
-        self.call(sessions::users_with_access(self, after, now))
+        let after = after.to_owned();
+        self.read(move |reader| sessions::users_with_access(reader, &after, now))
     }
 
     fn live_refresh_tokens<'a>(
@@ -279,50 +297,26 @@ impl Sessions for Sqlite {
         which: Which<'a>,
         now: UnixTime,
     ) -> Answer<'a, Vec<(String, UnixTime)>> {
-        self.call(sessions::live_refresh_tokens(self, which, now))
+        let which = OwnedWhich::of(which);
+        self.read(move |reader| sessions::live_refresh_tokens(reader, which.borrow(), now))
     }
 
     fn revoke<'a>(&'a self, revocations: &'a [Revocation]) -> Answer<'a, ()> {
-        self.call(ending::revoke(self, revocations))
+        let revocations = revocations.to_vec();
+        self.write(move |writer| ending::revoke(writer, &revocations))
     }
 
     fn revocations_after<'a>(&'a self, number: i64) -> Answer<'a, RevocationPage> {
-        self.call(ending::revocations_after(self, number))
+        self.read(move |reader| ending::revocations_after(reader, number))
     }
 
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64> {
-        self.call(upkeep::purge(self, now))
+        self.write(move |writer| upkeep::purge(writer, now))
     }
 
     fn secret<'a>(&'a self, name: &'a str, proposed: Secret) -> Answer<'a, Secret> {
-        self.call(upkeep::secret(self, name, proposed))
-    }
-}
-
-impl Pools {
-    /// Connects at first use. A lazy pool starts no task and opens no file.
-    fn lazy(file: &Path, id: FileId) -> Self {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(false)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(CALL_LIMIT)
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None);
-        Self {
-            reader: pool
-                .clone()
-                .max_connections(READERS)
-                .connect_lazy_with(options.clone().pragma("query_only", "ON")),
-            writer: pool.max_connections(1).connect_lazy_with(options),
-            file: id,
-        }
+        let name = name.to_owned();
+        self.write(move |writer| upkeep::secret(writer, &name, &proposed))
     }
 }
 
@@ -342,29 +336,6 @@ fn create(file: &Path) -> Result<(), OpenError> {
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(failed(file, source)),
     }
-}
-
-/// The steps from an empty database to this version's tables. Never change one that was released: add another.
-fn migrations() -> Migrator {
-    let steps = [
-        (1, "users and sessions", include_str!("../../../migrations/sqlite/0001_users_and_sessions.sql")),
-        (2, "revocations", include_str!("../../../migrations/sqlite/0002_revocations.sql")),
-        (5, "known users", include_str!("../../../migrations/sqlite/0005_known_users.sql")),
-    ];
-    Migrator::with_migrations(
-        steps
-            .into_iter()
-            .map(|(version, description, sql)| {
-                Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-            })
-            .collect(),
-    )
-}
-
-/// Whether another holds the lock: `SQLITE_BUSY` and `SQLITE_LOCKED` with their extended codes.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 fn cause(error: &StoreError) -> String {

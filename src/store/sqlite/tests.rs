@@ -1,10 +1,13 @@
+mod batches;
 mod ending;
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor, SqliteConnection};
 
 use super::*;
 use crate::store::{NewSession, OldToken, RefreshRecord, RefreshToken, Usage};
@@ -46,9 +49,13 @@ impl Place {
 fn ada() -> NewUser {
     NewUser {
         username: "ada".to_owned(),
-        email: "ada@example.com".to_owned(),
         password: PasswordHash::from_stored("hash".to_owned()),
-        roles: "admin staff".to_owned(),
+        attributes: UserAttributes {
+            email: "ada@example.com".to_owned(),
+            roles: "admin staff".to_owned(),
+            scopes: "orders:read".to_owned(),
+            claims: serde_json::Map::from_iter([("team".to_owned(), serde_json::json!(["north"]))]),
+        },
     }
 }
 
@@ -90,6 +97,34 @@ async fn finds_a_user_by_name_with_case_and_by_id() {
     for id in ["", "x", "99999999999999999999", "-1"] {
         assert!(store.user_by_id(id).await.unwrap().is_none(), "{id:?}");
     }
+}
+
+#[tokio::test]
+async fn what_tokens_say_of_a_user_is_kept_and_replaced() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.add_user(&ada(), NOW).await.unwrap();
+    let known = async || UserAttributes::of(&store.user_by_name("ada").await.unwrap().expect("ada"));
+    assert_eq!(known().await, ada().attributes);
+    let other = UserAttributes { roles: String::new(), claims: serde_json::Map::new(), ..ada().attributes };
+    assert!(store.set_attributes("ada", &other).await.unwrap());
+    assert_eq!(known().await, other);
+    assert!(!store.set_attributes("Ada", &other).await.unwrap());
+}
+
+#[tokio::test]
+async fn users_are_listed_page_by_page_in_the_order_of_their_names() {
+    let place = Place::new();
+    let store = place.store().await;
+    for name in ["zoe", "ada", "Bob"] {
+        store.add_user(&NewUser { username: name.to_owned(), ..ada() }, NOW).await.unwrap();
+    }
+    let after = async |name| -> Vec<String> {
+        store.users_after(name).await.unwrap().into_iter().map(|user| user.username).collect()
+    };
+    assert_eq!(after("").await, ["Bob", "ada", "zoe"]);
+    assert_eq!(after("ada").await, ["zoe"]);
+    assert!(after("zoe").await.is_empty());
 }
 
 #[tokio::test]
@@ -206,12 +241,12 @@ async fn of_many_rotations_of_one_token_exactly_one_is_done() {
     let place = Place::new();
     let store = place.store().await;
     logged_in(&store, "j1").await;
-    let new: Vec<_> = (0..40).map(|number| token(&format!("new-{number}"))).collect();
+    let new: Vec<_> = (0..64).map(|number| token(&format!("new-{number}"))).collect();
     let rotations: Vec<_> = new.iter().map(|new| rotation("j1", new)).collect();
     let outcomes = join_all(rotations.iter().map(|rotation| store.rotate(rotation))).await;
     let done = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Rotated::Done))).count();
     let late = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Rotated::AlreadyBlacklisted))).count();
-    assert_eq!((done, late), (1, 39));
+    assert_eq!((done, late), (1, 63));
     let mut live = 0;
     for token in &new {
         live += usize::from(store.refresh_state(&token.jti).await.unwrap().record.is_some());
@@ -273,6 +308,18 @@ async fn rows_leave_a_day_after_their_expiry() {
     }
     assert_eq!(store.session("s1").await.unwrap(), None);
     assert_eq!(store.purge(UnixTime(LATER.0 + 86_401)).await.unwrap(), 0, "nothing is left");
+}
+
+#[tokio::test]
+async fn a_purge_takes_a_few_rows_at_a_time() {
+    let place = Place::new();
+    let store = place.store().await;
+    let fill = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1200) \
+                INSERT INTO blacklist SELECT n, 0 FROM n";
+    store.write(move |writer| writer.execute(fill, [])).await.unwrap();
+    for removed in [500, 500, 200, 0] {
+        assert_eq!(store.purge(NOW).await.unwrap(), removed);
+    }
 }
 
 #[tokio::test]

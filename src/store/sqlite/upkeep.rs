@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Sqlite;
+use rusqlite::{Connection, Result, params};
+
 use crate::base::{Secret, UnixTime};
 
 /// Rows stay this long after the expiry of what they are about, so that no leeway and no clock that is slow outlives
@@ -11,9 +12,8 @@ const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(86_400);
 
 /// Removes a few rows of each table, so that nobody who writes waits long for it. A session's row stays as long as any
 /// of its tokens could be good: with it goes the knowledge that it was ended.
-pub(super) async fn purge(store: &Sqlite, now: UnixTime) -> Result<u64, sqlx::Error> {
+pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
     let before = now.minus(KEPT_AFTER_EXPIRY).0;
-    let mut write = store.write().await?;
     let mut removed = 0;
     for statement in [
         "DELETE FROM revocations \
@@ -26,23 +26,17 @@ pub(super) async fn purge(store: &Sqlite, now: UnixTime) -> Result<u64, sqlx::Er
         "DELETE FROM sessions WHERE sid IN \
           (SELECT sid FROM sessions WHERE ends_at < ?1 AND access_ends_at < ?1 LIMIT 500)",
     ] {
-        removed += sqlx::query(statement).bind(before).execute(&mut *write).await?.rows_affected();
+        removed += writer.prepare_cached(statement)?.execute([before])?;
     }
-    write.commit().await?;
-    Ok(removed)
+    Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }
 
-pub(super) async fn secret(store: &Sqlite, name: &str, proposed: Secret) -> Result<Secret, sqlx::Error> {
-    let mut write = store.write().await?;
-    sqlx::query("INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")
-        .bind(name)
-        .bind(proposed.expose())
-        .execute(&mut *write)
-        .await?;
-    let value: Vec<u8> = sqlx::query_scalar("SELECT value FROM secrets WHERE name = ?")
-        .bind(name)
-        .fetch_one(&mut *write)
-        .await?;
-    write.commit().await?;
+pub(super) fn secret(writer: &Connection, name: &str, proposed: &Secret) -> Result<Secret> {
+    writer
+        .prepare_cached("INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")?
+        .execute(params![name, proposed.expose()])?;
+    let value: Vec<u8> = writer
+        .prepare_cached("SELECT value FROM secrets WHERE name = ?")?
+        .query_row([name], |row| row.get(0))?;
     Ok(Secret::new(value))
 }

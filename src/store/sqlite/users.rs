@@ -1,42 +1,55 @@
 //! The table `users`.
 
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use serde_json::Map;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::Sqlite;
 use crate::base::UnixTime;
-use crate::store::{NewUser, PasswordHash, User, UserId};
+use crate::store::users::claims_of;
+use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
 
-pub(super) async fn by_name(store: &Sqlite, username: &str) -> Result<Option<User>, sqlx::Error> {
-    let mut reader = store.reader().await?;
-    sqlx::query("SELECT * FROM users WHERE username = ?")
-        .bind(username)
-        .try_map(|row| user(&row))
-        .fetch_optional(&mut *reader)
-        .await
+pub(super) fn by_name(reader: &Connection, username: &str) -> Result<Option<User>> {
+    reader
+        .prepare_cached(
+            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
+              WHERE username = ?",
+        )?
+        .query_row([username], user)
+        .optional()
 }
 
-pub(super) async fn by_id(store: &Sqlite, id: &str) -> Result<Option<User>, sqlx::Error> {
+pub(super) fn by_id(reader: &Connection, id: &str) -> Result<Option<User>> {
     let Ok(id) = id.parse::<i64>() else { return Ok(None) };
-    let mut reader = store.reader().await?;
-    sqlx::query("SELECT * FROM users WHERE id = ?")
-        .bind(id)
-        .try_map(|row| user(&row))
-        .fetch_optional(&mut *reader)
-        .await
+    reader
+        .prepare_cached(
+            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
+              WHERE id = ?",
+        )?
+        .query_row([id], user)
+        .optional()
 }
 
-fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+pub(super) fn after(reader: &Connection, username: &str) -> Result<Vec<User>> {
+    reader
+        .prepare_cached(
+            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
+              WHERE username > ? ORDER BY username LIMIT 1000",
+        )?
+        .query_map([username], user)?
+        .collect()
+}
+
+fn user(row: &Row<'_>) -> Result<User> {
     Ok(User {
-        id: id(row.try_get("id")?),
-        username: row.try_get("username")?,
-        email: row.try_get("email")?,
-        password: Some(PasswordHash::from_stored(row.try_get("password")?)),
-        roles: row.try_get("roles")?,
+        id: id(row.get(0)?),
+        username: row.get(1)?,
+        email: row.get(2)?,
+        password: Some(PasswordHash::from_stored(row.get(3)?)),
+        roles: row.get(4)?,
+        scopes: row.get(5)?,
+        claims: claims_of(row.get_ref(6)?.as_str()?),
         more: Map::new(),
-        active: row.try_get("active")?,
-        last_login: row.try_get::<Option<i64>, _>("last_login")?.map(UnixTime),
+        active: row.get(7)?,
+        last_login: row.get::<_, Option<i64>>(8)?.map(UnixTime),
     })
 }
 
@@ -44,88 +57,78 @@ fn id(number: i64) -> UserId {
     UserId::new(number.to_string())
 }
 
-pub(super) async fn note_login(store: &Sqlite, id: &UserId, now: UnixTime) -> Result<(), sqlx::Error> {
+pub(super) fn note_login(writer: &Connection, id: &UserId, now: UnixTime) -> Result<()> {
     let Ok(id) = id.as_str().parse::<i64>() else { return Ok(()) };
-    let mut write = store.write().await?;
-    sqlx::query("UPDATE users SET last_login = ? WHERE id = ?")
-        .bind(now.0)
-        .bind(id)
-        .execute(&mut *write)
-        .await?;
-    write.commit().await
+    writer.prepare_cached("UPDATE users SET last_login = ? WHERE id = ?")?.execute(params![now.0, id])?;
+    Ok(())
 }
 
-pub(super) async fn renew_hash(
-    store: &Sqlite,
+pub(super) fn renew_hash(
+    writer: &Connection,
     id: &UserId,
     old: &PasswordHash,
     new: &PasswordHash,
-) -> Result<(), sqlx::Error> {
+) -> Result<()> {
     let Ok(id) = id.as_str().parse::<i64>() else { return Ok(()) };
-    let mut write = store.write().await?;
-    sqlx::query("UPDATE users SET password = ? WHERE id = ? AND password = ?")
-        .bind(new.as_stored())
-        .bind(id)
-        .bind(old.as_stored())
-        .execute(&mut *write)
-        .await?;
-    write.commit().await
+    writer
+        .prepare_cached("UPDATE users SET password = ? WHERE id = ? AND password = ?")?
+        .execute(params![new.as_stored(), id, old.as_stored()])?;
+    Ok(())
 }
 
-pub(super) async fn add(store: &Sqlite, user: &NewUser, now: UnixTime) -> Result<UserId, sqlx::Error> {
-    let mut write = store.write().await?;
-    let done = sqlx::query(
-        "INSERT INTO users (username, email, password, roles, created_at) VALUES (?, ?, ?, ?, ?)",
-    )
-    .bind(&user.username)
-    .bind(&user.email)
-    .bind(user.password.as_stored())
-    .bind(&user.roles)
-    .bind(now.0)
-    .execute(&mut *write)
-    .await?;
-    write.commit().await?;
-    Ok(id(done.last_insert_rowid()))
+pub(super) fn add(writer: &Connection, user: &NewUser, now: UnixTime) -> Result<UserId> {
+    let NewUser { username, password, attributes } = user;
+    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
+    let number = writer
+        .prepare_cached(
+            "INSERT INTO users (username, password, email, roles, scopes, claims, created_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .insert(params![
+            username,
+            password.as_stored(),
+            email,
+            roles,
+            scopes,
+            attributes.claims_text(),
+            now.0
+        ])?;
+    Ok(id(number))
 }
 
-pub(super) async fn set_password(
-    store: &Sqlite,
+pub(super) fn set_attributes(
+    writer: &Connection,
     username: &str,
-    password: &PasswordHash,
-) -> Result<bool, sqlx::Error> {
-    let mut write = store.write().await?;
-    let done = sqlx::query("UPDATE users SET password = ? WHERE username = ?")
-        .bind(password.as_stored())
-        .bind(username)
-        .execute(&mut *write)
-        .await?;
-    write.commit().await?;
-    Ok(done.rows_affected() == 1)
+    attributes: &UserAttributes,
+) -> Result<bool> {
+    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
+    let changed = writer
+        .prepare_cached("UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?")?
+        .execute(params![email, roles, scopes, attributes.claims_text(), username])?;
+    Ok(changed == 1)
 }
 
-pub(super) async fn set_active(store: &Sqlite, username: &str, active: bool) -> Result<bool, sqlx::Error> {
-    let mut write = store.write().await?;
-    let done = sqlx::query("UPDATE users SET active = ? WHERE username = ?")
-        .bind(active)
-        .bind(username)
-        .execute(&mut *write)
-        .await?;
-    write.commit().await?;
-    Ok(done.rows_affected() == 1)
+pub(super) fn set_password(writer: &Connection, username: &str, password: &PasswordHash) -> Result<bool> {
+    let changed = writer
+        .prepare_cached("UPDATE users SET password = ? WHERE username = ?")?
+        .execute(params![password.as_stored(), username])?;
+    Ok(changed == 1)
 }
 
-pub(super) async fn remove(store: &Sqlite, username: &str) -> Result<bool, sqlx::Error> {
-    let mut write = store.write().await?;
-    let id: Option<i64> = sqlx::query_scalar("DELETE FROM users WHERE username = ? RETURNING id")
-        .bind(username)
-        .fetch_optional(&mut *write)
-        .await?;
+pub(super) fn set_active(writer: &Connection, username: &str, active: bool) -> Result<bool> {
+    let changed = writer
+        .prepare_cached("UPDATE users SET active = ? WHERE username = ?")?
+        .execute(params![active, username])?;
+    Ok(changed == 1)
+}
+
+pub(super) fn remove(writer: &Connection, username: &str) -> Result<bool> {
+    let id: Option<i64> = writer
+        .prepare_cached("DELETE FROM users WHERE username = ? RETURNING id")?
+        .query_row([username], |row| row.get(0))
+        .optional()?;
     if let Some(id) = id {
-        sqlx::query("DELETE FROM sessions WHERE user_id = ?")
-            .bind(id.to_string())
-            .execute(&mut *write)
-            .await?;
+        writer.prepare_cached("DELETE FROM sessions WHERE user_id = ?")?.execute([id.to_string()])?;
     }
-    write.commit().await?;
     Ok(id.is_some())
 }

@@ -1,0 +1,223 @@
+//! The end of sessions, and the tables `revocations` and `counters` that tell all replicas of it.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::{ServerStore, is_name, is_user_id};
+use crate::base::UnixTime;
+use crate::store::sql::{Link, Selected, Value};
+use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
+
+/// So many revocations are read in one step.
+const PAGE: i64 = 10_000;
+/// So many rows one statement is about: few sizes, since each is one more statement for the server to remember.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+pub(super) async fn end(
+    store: &ServerStore,
+    which: Which<'_>,
+    ending: Ending<'_>,
+) -> Result<Ended, sqlx::Error> {
+    let is_known = match which {
+        Which::Session(sid) => is_name(sid),
+        Which::User(user) => is_user_id(user.as_str()),
+    };
+    if !is_known {
+        return Ok(Ended::default());
+    }
+    let mut write = store.begin().await?;
+    let ended = match which {
+        Which::Session(sid) => {
+            let statement =
+                "SELECT sid, access_ends_at FROM sessions WHERE sid = ? AND ended_at IS NULL FOR UPDATE";
+            let living = living(&write.rows(statement, &[sid.into()]).await?)?;
+            end_these(&mut write, living, ending).await?
+        }
+        Which::User(user) => end_oldest(&mut write, user, 0, ending).await?,
+    };
+    write.commit().await?;
+    Ok(ended)
+}
+
+/// Of two logins of one user that count his sessions the second waits for the end of the first: no row of a session could
+/// be locked that is not there yet.
+pub(super) async fn lock_logins_of(write: &mut Link, user: &UserId) -> Result<(), sqlx::Error> {
+    let number = i64::from(digest(&SHA256, user.as_str().as_bytes()).as_ref()[0]);
+    write.rows("SELECT number FROM login_locks WHERE number = ? FOR UPDATE", &[number.into()]).await?;
+    Ok(())
+}
+
+/// Leaves a user the newest sessions, so many.
+pub(super) async fn end_oldest(
+    write: &mut Link,
+    user: &UserId,
+    left: u32,
+    ending: Ending<'_>,
+) -> Result<Ended, sqlx::Error> {
+    let since = ending.now.minus(ending.leeway);
+    let statement = "SELECT sid, access_ends_at FROM sessions \
+          WHERE user_id = ? AND ended_at IS NULL AND (ends_at > ? OR access_ends_at > ?) \
+          ORDER BY created_at DESC, sid DESC FOR UPDATE";
+    let rows = write.rows(statement, &[user.as_str().into(), since.into(), since.into()]).await?;
+    let mut living = living(&rows)?;
+    let too_many = living.split_off(usize::try_from(left).unwrap_or(usize::MAX).min(living.len()));
+    end_these(write, too_many, ending).await
+}
+
+fn living(rows: &[Selected]) -> Result<Vec<(String, UnixTime)>, sqlx::Error> {
+    rows.iter().map(|row| Ok((row.get(0)?, UnixTime(row.get(1)?)))).collect()
+}
+
+/// Ends living sessions whose rows are locked, given with the expiry of their last access tokens, and revokes those.
+pub(super) async fn end_these(
+    write: &mut Link,
+    sessions: Vec<(String, UnixTime)>,
+    ending: Ending<'_>,
+) -> Result<Ended, sqlx::Error> {
+    let now = ending.now;
+    let mut tokens: HashMap<String, Vec<(String, UnixTime)>> = HashMap::new();
+    for some in portions(&sessions) {
+        let places = repeated("?", some.len());
+        let sids = || some.iter().map(|(sid, _)| Value::from(sid.as_str()));
+        let values: Vec<Value<'_>> = [now.into()].into_iter().chain(sids()).collect();
+        write.execute(&format!("UPDATE sessions SET ended_at = ? WHERE sid IN ({places})"), &values).await?;
+        let statement =
+            format!("SELECT sid, jti, expires_at FROM access_tokens WHERE sid IN ({places}) ORDER BY jti");
+        for row in write.rows(&statement, &sids().collect::<Vec<_>>()).await? {
+            tokens.entry(row.get(0)?).or_default().push((row.get(1)?, UnixTime(row.get(2)?)));
+        }
+    }
+    let issuer = || ending.issuer.map(str::to_owned);
+    let mut ended = Ended::default();
+    for (sid, access_ends_at) in sessions {
+        let whole = Revoked::Session { issuer: issuer(), sid: sid.clone() };
+        let each = tokens.remove(&sid).unwrap_or_default().into_iter();
+        let each = each.map(|(jti, expires_at)| (Revoked::Token { issuer: issuer(), jti }, expires_at));
+        let until = [(whole, access_ends_at)].into_iter().chain(each);
+        let revocations =
+            until.map(|(what, until)| Revocation { what, expires_at: until.plus(ending.leeway) });
+        ended.revocations.extend(revocations.filter(|revocation| revocation.expires_at > now));
+        ended.sessions.push(sid);
+    }
+    insert(write, &ended.revocations).await?;
+    Ok(ended)
+}
+
+pub(super) async fn revoke(store: &ServerStore, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
+    let mut write = store.begin().await?;
+    insert(&mut write, revocations).await?;
+    write.commit().await
+}
+
+/// The counter's row stays locked until the transaction ends: so numbers come into sight in their order. It is the last
+/// that a transaction locks.
+async fn insert(write: &mut Link, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
+    let Some(count) = i64::try_from(revocations.len()).ok().filter(|count| *count > 0) else {
+        return Ok(());
+    };
+    write
+        .execute("UPDATE counters SET value = value + ? WHERE name = 'revocations'", &[count.into()])
+        .await?;
+    let mut number = highest(write).await? - count;
+    for some in portions(revocations) {
+        let mut values = Vec::with_capacity(some.len() * 6);
+        for Revocation { what, expires_at } in some {
+            number += 1;
+            let (kind, issuer, name, before) = match what {
+                Revoked::Token { issuer, jti } => ("token", issuer.as_deref(), jti, None),
+                Revoked::Session { issuer, sid } => ("session", issuer.as_deref(), sid, None),
+                Revoked::Subject { issuer, subject, before } => {
+                    ("subject", issuer.as_deref(), subject, Some(before.0))
+                }
+                Revoked::Input { digest } => ("input", None, digest, None),
+            };
+            values.extend::<[Value<'_>; 6]>([
+                number.into(),
+                kind.into(),
+                issuer.map(str::as_bytes).into(),
+                name.as_bytes().into(),
+                before.into(),
+                (*expires_at).into(),
+            ]);
+        }
+        let rows = repeated("(?, ?, ?, ?, ?, ?)", some.len());
+        let statement = format!(
+            "INSERT INTO revocations (number, kind, issuer, name, issued_before, expires_at) VALUES {rows}"
+        );
+        write.execute(&statement, &values).await?;
+    }
+    Ok(())
+}
+
+async fn highest(link: &mut Link) -> Result<i64, sqlx::Error> {
+    let row = link.row("SELECT value FROM counters WHERE name = 'revocations'", &[]).await?;
+    row.ok_or(sqlx::Error::RowNotFound)?.get(0)
+}
+
+pub(super) async fn revocations_after(
+    store: &ServerStore,
+    number: i64,
+) -> Result<RevocationPage, sqlx::Error> {
+    let mut link = store.link().await?;
+    // Asked for first: rows that come between the two are above it, and found the next time.
+    let highest = highest(&mut link).await?;
+    if highest == number {
+        return Ok(RevocationPage { revocations: Vec::new(), last: number, highest });
+    }
+    let statement = "SELECT kind, issuer, name, issued_before, expires_at, number FROM revocations \
+                      WHERE number > ? AND number <= ? ORDER BY number LIMIT ?";
+    let rows = link.rows(statement, &[number.into(), highest.into(), PAGE.into()]).await?;
+    let last = match rows.last() {
+        Some(row) => row.get(5)?,
+        None => number.max(highest),
+    };
+    let revocations = rows.iter().map(revocation).collect::<Result<_, _>>()?;
+    Ok(RevocationPage { revocations, last, highest })
+}
+
+fn revocation(row: &Selected) -> Result<Revocation, sqlx::Error> {
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(error.utf8_error().into()))
+    };
+    let issuer = row.get::<Option<Vec<u8>>>(1)?.map(text).transpose()?;
+    let name = text(row.get(2)?)?;
+    let what = match row.get::<String>(0)?.as_str() {
+        "token" => Revoked::Token { issuer, jti: name },
+        "session" => Revoked::Session { issuer, sid: name },
+        "subject" => {
+            let before = UnixTime(row.get::<Option<i64>>(3)?.unwrap_or(i64::MAX));
+            Revoked::Subject { issuer, subject: name, before }
+        }
+        _ => Revoked::Input { digest: name },
+    };
+    Ok(Revocation { what, expires_at: UnixTime(row.get(4)?) })
+}
+
+/// All of them, in portions of a few sizes.
+fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= all.len())?;
+        let (some, others) = all.split_at(size);
+        all = others;
+        Some(some)
+    })
+}
+
+fn repeated(place: &str, times: usize) -> String {
+    vec![place; times].join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn portions_are_of_few_sizes_and_leave_nothing_out() {
+        let all: Vec<usize> = (0..150).collect();
+        let sizes: Vec<usize> = portions(&all).map(<[usize]>::len).collect();
+        assert_eq!(sizes, [64, 64, 8, 8, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(portions(&all).flatten().copied().collect::<Vec<_>>(), all);
+        assert_eq!(portions(&all[..0]).count(), 0);
+    }
+}
