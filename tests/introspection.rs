@@ -508,3 +508,40 @@ async fn a_jwt_of_another_provider_is_never_shown_to_the_endpoint() {
     assert_eq!(scene.gate.get("/both").bearer(&token).await.status, 200);
     assert_eq!(scene.endpoint.calls(), 1);
 }
+
+/// By its text, which is its only name.
+#[tokio::test]
+async fn an_opaque_token_without_a_jti_is_revoked_on_this_side() {
+    let (app, idp, endpoint) = (Upstream::echo().await, idp(), Endpoint::start().await);
+    let file = gateway(&endpoint.server.url(), json!({}), &idp, &app)
+        .set("issuer", json!({}))
+        .set("providers.local", json!({ "issuer": "https://gateway.example.test", "keys": { "own": true } }));
+    let home = file.write();
+    home.generate_key();
+    home.add_user("ada", "correct-horse");
+    let scene = Scene { gate: Tollgate::start(home).await, app, idp, endpoint };
+    let of_jwt = scene.idp.sign(json!({ "iss": ISSUER, "sub": "ada", "exp": now() + 300, "jti": "unsaid" }));
+    for token in ["stolen", "other", &of_jwt] {
+        scene.endpoint.active(token, json!({}));
+        assert_eq!(scene.ask(token).await.status, 200);
+    }
+    let revoke = |arguments: &[&str], token: &str| {
+        let arguments: Vec<&str> = ["token", "revoke"].iter().chain(arguments).copied().collect();
+        scene.gate.home.run(&arguments, token)
+    };
+    let unending = revoke(&[], "stolen");
+    assert!(!unending.status.success());
+    assert!(String::from_utf8_lossy(&unending.stderr).contains("--expires-in"), "{unending:?}");
+    for (arguments, token) in [(&["--expires-in", "30d"][..], "stolen"), (&[], of_jwt.as_str())] {
+        let done = revoke(arguments, token);
+        assert!(done.status.success(), "{done:?}");
+        within("the token to be refused", async {
+            while scene.ask(token).await.status != 401 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+    assert!(scene.refusals("revoked").await >= 2.0);
+    assert_eq!(scene.ask("other").await.status, 200);
+}

@@ -1,12 +1,14 @@
 //! `tollgate token revoke`.
 
+use std::time::Duration;
+
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
-use super::token::read_token;
+use super::token::{lifetime_of_a_token, read_token};
 use super::{Failure, issuer, open_store, runtime};
 use crate::base::UnixTime;
-use crate::config::{self, Config};
+use crate::config::{self, Config, KeySource};
 use crate::jwt::{self, Limits};
 use crate::revocations::Naming;
 use crate::server::clock;
@@ -21,6 +23,9 @@ pub(super) struct Revoke {
     /// A token of the gateway's own by its `jti`, as a log or a database names it.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     jti: Option<String>,
+    /// How long an opaque token lives at most, e.g. 30d: it does not say so itself.
+    #[arg(long, value_parser = lifetime_of_a_token, conflicts_with = "jti")]
+    expires_in: Option<Duration>,
 }
 
 impl Revoke {
@@ -28,14 +33,14 @@ impl Revoke {
     pub(super) fn run(self, config: &Config, file: &std::path::Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
-        let revocation = match self.jti {
-            Some(jti) => own_token(issuer, jti, now),
-            None => any_token(issuer, &read_token(self.token)?, now)?,
+        let revocations = match self.jti {
+            Some(jti) => vec![own_token(issuer, jti, now)],
+            None => any_token(config, issuer, &read_token(self.token)?, self.expires_in, now)?,
         };
-        let expires_at = revocation.expires_at;
+        let expires_at = revocations[0].expires_at;
         runtime()?.block_on(async {
             let store = open_store(issuer, Missing::Refuse).await?;
-            store.revoke(&[revocation]).await.map_err(|error| Failure::of(&error))
+            store.revoke(&revocations).await.map_err(|error| Failure::of(&error))
         })?;
         println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
         Ok(())
@@ -51,10 +56,29 @@ fn own_token(issuer: &config::Issuer, jti: String, now: UnixTime) -> Revocation 
     }
 }
 
-/// A token need not be good to be revoked: what it says of itself is what others would be told.
-fn any_token(ours: &config::Issuer, text: &str, now: UnixTime) -> Result<Revocation, Failure> {
-    let token = jwt::parse(text.as_bytes(), &Limits::default())
-        .map_err(|error| Failure::Other(format!("no token ({}): {error}", error.reason())))?;
+/// A token need not be good to be revoked: what it says of itself is what others would be told. One that an introspection
+/// endpoint judges goes by its text.
+fn any_token(
+    config: &Config,
+    ours: &config::Issuer,
+    text: &str,
+    expires_in: Option<Duration>,
+    now: UnixTime,
+) -> Result<Vec<Revocation>, Failure> {
+    let is_introspected =
+        config.providers.iter().any(|provider| matches!(provider.keys, KeySource::Introspection(_)));
+    let by_text = |expires_at| Revocation { what: Naming::text(text.as_bytes()), expires_at };
+    let token = match jwt::parse(text.as_bytes(), &Limits::default()) {
+        Ok(token) => token,
+        Err(error) if !is_introspected || text.is_empty() => {
+            return Err(Failure::Other(format!("no token ({}): {error}", error.reason())));
+        }
+        Err(_) => {
+            let unending = || Failure::Other("an opaque token needs --expires-in".to_owned());
+            let expires_at = now.plus(expires_in.ok_or_else(unending)?).plus(ours.longest_leeway);
+            return Ok(vec![by_text(expires_at)]);
+        }
+    };
     let claims = token.claims();
     let unending = || Failure::Other("the token says of no time when it expires (`exp`)".to_owned());
     let expires_at = claims.expires_at().ok_or_else(unending)?.plus(ours.longest_leeway);
@@ -62,5 +86,6 @@ fn any_token(ours: &config::Issuer, text: &str, now: UnixTime) -> Result<Revocat
         return Err(Failure::Other("the token has expired".to_owned()));
     }
     let what = Naming::of(&ours.form).token(claims, token.signing_input());
-    Ok(Revocation { what, expires_at })
+    let by_itself = Revocation { what, expires_at };
+    Ok(if is_introspected { vec![by_itself, by_text(expires_at)] } else { vec![by_itself] })
 }

@@ -97,7 +97,7 @@ pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
 }
 
 /// Tokens count whole seconds.
-fn lifetime_of_a_token(text: &str) -> Result<Duration, String> {
+pub(super) fn lifetime_of_a_token(text: &str) -> Result<Duration, String> {
     let lifetime = parse_duration(text).map_err(|error| error.to_string())?;
     if lifetime < Duration::from_secs(1) {
         return Err("a token lives for a second at least".into());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::base::{Algorithm, KeyFamily, Secret};
 
-use super::claim_query;
 use super::hook;
 use super::mistake::MistakeKind;
 use super::model::{
@@ -18,6 +17,7 @@ use super::token_form;
 use super::users;
 use super::walk::{Node, Section};
 use super::written::Value;
+use super::{claim_column, claim_query};
 
 /// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
 pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
@@ -101,6 +101,10 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             None if safer => Some(vec![("username".to_owned(), ClaimSource::Username)]),
             None => Some(Vec::new()),
         };
+        let users = users.map(|mut users| {
+            claim_column::ask_for(claims.as_deref().unwrap_or_default(), &mut users);
+            users
+        });
         let throttle = throttle::read(section, safer);
         let hook = match section.key("hook") {
             Some(node) => hook::read(&node).map(Some),
@@ -299,7 +303,7 @@ fn claim_source(node: &Node<'_>, users: Option<&Users>) -> Option<ClaimSource> {
             if from.is_some() || value.is_some() {
                 return column.refuse_key(MistakeKind::Conflict("\"from\" or \"value\"".to_owned()), None);
             }
-            return Some(ClaimSource::Column(column.words("the name of a column")?));
+            return Some(ClaimSource::Column(claim_column::read(&column, users)?));
         }
         match (from, value) {
             (Some(from), None) => {

@@ -7,6 +7,7 @@
 //! `presets` (what they stand for) → `file` and a reader for each section, which ask `walk` for their keys → [`Config`]. All mistakes of a file
 //! are found at once, each with its line, column, path and what to do about it.
 
+mod claim_column;
 mod claim_query;
 mod claim_rules;
 mod credential;

@@ -88,6 +88,7 @@ fn django(section: &Section<'_, '_>) -> Option<DjangoUsers> {
             iterations: iterations.unwrap_or(ITERATIONS),
             rewrite,
         }),
+        more: Vec::new(),
         token_blacklist: token_blacklist.and_then(|node| token_blacklist_tables(&node, &table)),
         table,
     })
@@ -187,7 +188,7 @@ pub(super) fn database(node: &Node<'_>) -> Option<Database> {
     }
 }
 
-fn is_identifier(text: &str) -> bool {
+pub(super) fn is_identifier(text: &str) -> bool {
     text.len() <= LONGEST_IDENTIFIER
         && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -308,6 +309,7 @@ fn http(section: &Section<'_, '_>) -> Option<HttpUsers> {
         username: username?,
         email: email?,
         roles: roles?,
+        more: Vec::new(),
         fetch,
     })
 }
@@ -376,6 +378,7 @@ fn ldap(section: &Section<'_, '_>) -> Option<LdapUsers> {
             email: "mail".to_owned(),
             roles: "memberOf".to_owned(),
         }),
+        more: Vec::new(),
         timeout,
     })
 }
@@ -389,7 +392,7 @@ fn ldap_url(text: &str) -> Option<String> {
 }
 
 /// A descriptor (RFC 4512, section 1.4).
-fn is_attribute(text: &str) -> bool {
+pub(super) fn is_attribute(text: &str) -> bool {
     text.len() <= LONGEST_IDENTIFIER
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

@@ -13,7 +13,7 @@ use super::fields;
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
-use crate::base::UnixTime;
+use crate::base::{TokenClass, UnixTime};
 use crate::config::Compatibility;
 use crate::store::{Revocation, Revoked, SessionRecord, UserId, Which};
 
@@ -95,20 +95,31 @@ impl Issuer {
     async fn leaving_by_refresh(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
         let token = self.look_at_refresh(text, now).await?;
         if token.blacklisted {
+            // The site heard of a logout that could not be done here then.
+            if token.is_unused()
+                && let Ok(session) = living_session(text, &token)
+            {
+                return Ok(Leaving::Session(session.clone()));
+            }
             let again = self.came_again(text, &token).await?.ok_or(TokenFault::Blacklisted)?;
             return match again.session_of_predecessor() {
                 Ok(session) => Ok(Leaving::Session(session.clone())),
                 Err(session) => {
-                    self.end_if_reused(session, now).await?;
+                    if let Some(session) = session {
+                        self.end_if_reused(session, now).await?;
+                    }
                     Err(TokenFault::Blacklisted.into())
                 }
             };
         }
         match token.session() {
-            None if self.compatibility == Compatibility::SimpleJwt => Ok(Leaving::Token {
-                user: token.user().into_id().map(UserId::new),
-                revocation: self.revocation_of(token.jti(), token.old().expires_at),
-            }),
+            None if self.compatibility == Compatibility::SimpleJwt => {
+                self.end_at_site_first(text, &token, now).await?;
+                Ok(Leaving::Token {
+                    user: token.user().into_id().map(UserId::new),
+                    revocation: self.revocation_of(token.jti(), token.old().expires_at),
+                })
+            }
             _ => Ok(Leaving::Session(living_session(text, &token)?.clone())),
         }
     }
@@ -116,7 +127,12 @@ impl Issuer {
     async fn leaving_by_access(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
         let token = self.read(text, now)?;
         let (jti, expires_at) = self.complete(&token)?;
-        if token.claims().members().get(&self.form.token_type_claim) != Some(&json!("access")) {
+        let token_type = token.claims().members().get(&self.form.token_type_claim).and_then(Value::as_str);
+        let sliding = TokenClass::Sliding;
+        if token_type == Some(sliding.token_type()) && self.form.auth_token_classes.contains(&sliding) {
+            return self.leaving_by_sliding(text, now).await;
+        }
+        if token_type != Some(TokenClass::Access.token_type()) {
             return Err(TokenFault::WrongType.into());
         }
         if token.is_revoked() {
@@ -134,6 +150,25 @@ impl Issuer {
                 revocation: self.revocation_of(jti, expires_at),
             }),
         }
+    }
+
+    /// Whoever has a sliding token has no other.
+    async fn leaving_by_sliding(&self, text: &str, now: UnixTime) -> Result<Leaving, Refused> {
+        let token = self.read_sliding(text, now).await?;
+        match token.session() {
+            Some(session) if session.ended => return Err(TokenFault::Blacklisted.into()),
+            Some(_) | None => self.end_at_site_first(text, &token, now).await?,
+        }
+        if let Some(session) = token.session() {
+            return Ok(Leaving::Session(session.clone()));
+        }
+        // Copies of it may have been renewed since.
+        let end = token.members().get(&self.form.sliding.refresh_exp_claim).and_then(Value::as_i64);
+        let expires_at = token.old().expires_at.max(UnixTime(end.unwrap_or_default()));
+        Ok(Leaving::Token {
+            user: token.user().into_id().map(UserId::new),
+            revocation: self.revocation_of(token.jti(), expires_at),
+        })
     }
 
     fn revocation_of(&self, jti: &str, expires_at: UnixTime) -> Revocation {

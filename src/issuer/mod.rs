@@ -16,6 +16,7 @@ mod keys;
 mod logout;
 mod media_type;
 mod mint;
+mod mirror;
 mod presented;
 mod refused;
 mod rotation;
@@ -46,6 +47,7 @@ use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
+use self::mirror::Mirror;
 use self::refused::Refused;
 use self::site::Exchange;
 use self::successor::Successors;
@@ -98,7 +100,7 @@ pub struct Issuer {
     /// Providers whose refresh tokens are exchanged.
     exchanges: Vec<Exchange>,
     /// The tables of the site whose users these are.
-    site: Option<DjangoBlacklist>,
+    site: Option<Mirror>,
     successors: OnceCell<Successors>,
     revocations: Arc<Revocations>,
     metrics: Arc<Metrics>,
@@ -201,7 +203,7 @@ impl Issuer {
             throttle: Throttle::new(&config.throttle),
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
-            site: open_site(&config.users).await?,
+            site: open_site(&config.users).await?.map(|site| Mirror::new(site, &shared.metrics)),
             successors: OnceCell::new(),
             revocations: shared.revocations,
             metrics: shared.metrics,

@@ -10,7 +10,7 @@ use super::refused::{Refused, TokenFault};
 use crate::base::{AlgorithmSet, ProviderName, UnixTime};
 use crate::config::{self, Audiences, IssuerRule, KeySource, OwnTokenRules, Provider, TokenRules};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
-use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord};
+use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord, Usage};
 
 /// A genuine token that is within its time and meant for us.
 pub(super) struct Presented {
@@ -203,6 +203,11 @@ impl RefreshPresented {
     /// The session that the store knows of it.
     pub(super) fn session(&self) -> Option<&SessionRecord> {
         self.record.as_ref()?.session.as_ref()
+    }
+
+    /// Nobody exchanged or ended it here.
+    pub(super) fn is_unused(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.usage == Usage::Live)
     }
 
     pub(super) fn old(&self) -> OldToken<'_> {

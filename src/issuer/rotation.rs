@@ -20,8 +20,8 @@ use crate::store::{
 
 /// A token that came again although it was exchanged.
 pub(super) struct CameAgain {
-    /// Its session, which lives.
-    session: SessionRecord,
+    /// Its session, which lives; `None` for one that SimpleJWT issued, of which no session is known.
+    session: Option<SessionRecord>,
     /// The row of its successor, if nobody has used that.
     unused_successor: Option<RefreshRecord>,
 }
@@ -150,9 +150,11 @@ impl Issuer {
         if let Some(successor) = &again.unused_successor
             && let Some(claims) = self.claims_within_grace(old, successor, now).await?
         {
-            return self.hand_out_again(old, claims, &again.session).await;
+            return self.hand_out_again(old, claims, again.session.as_ref()).await;
         }
-        self.end_if_reused(&again.session, now).await?;
+        if let Some(session) = &again.session {
+            self.end_if_reused(session, now).await?;
+        }
         Err(TokenFault::Blacklisted.into())
     }
 
@@ -171,7 +173,11 @@ impl Issuer {
         let jti = self.successors().await?.refresh_id(old.jti());
         let state = self.sessions.refresh_state(&jti).await?;
         let session = old.session().or_else(|| state.record.as_ref()?.session.as_ref()).cloned();
-        let Some(session) = session.filter(|session| !session.ended) else { return Ok(None) };
+        // A token that was ended and not exchanged has no successor.
+        let is_over = session.as_ref().map_or(state.record.is_none(), |session| session.ended);
+        if is_over {
+            return Ok(None);
+        }
         let unused = state.record.filter(|record| record.usage == Usage::Live && !state.blacklisted);
         Ok(Some(CameAgain { session, unused_successor: unused }))
     }
@@ -196,19 +202,24 @@ impl Issuer {
         &self,
         old: &RefreshPresented,
         claims: Map<String, Value>,
-        session: &SessionRecord,
+        session: Option<&SessionRecord>,
     ) -> Result<Granted, Refused> {
-        let user = self.session_user(session, old).await?.id;
+        let user = match session {
+            Some(session) => Some(self.session_user(session, old).await?),
+            None => self.claimed_user(old.user()).await?,
+        };
+        let user = user.map(|user| user.id);
         let issued_at = claims.get("iat").and_then(Value::as_i64).map_or(UnixTime(0), UnixTime);
         let jti = self.successors().await?.access_id(old.jti());
-        let stamp = Stamp { jti, issued_at, end: self.absolute_end(session.started_at) };
+        let end = session.and_then(|session| self.absolute_end(session.started_at));
+        let stamp = Stamp { jti, issued_at, end };
         let access = self.mint.access(&self.keys, &claims, stamp)?;
         let refresh = self.mint.refresh(&self.keys, claims)?;
-        self.note(SessionEvent::GraceUsed, &user, &session.sid);
+        self.note(SessionEvent::GraceUsed, user.as_ref(), session.map(|session| session.sid.as_str()));
         Ok(Granted {
             body: json!({"access": access.text, "refresh": refresh.text}),
             outcome: Outcome::Refreshed,
-            subject: Some(user.to_string()),
+            subject: user.as_ref().map(UserId::to_string),
         })
     }
 
@@ -259,9 +270,10 @@ impl Issuer {
 }
 
 impl CameAgain {
-    /// The session, if the token is the predecessor of one that nobody has used.
-    pub(super) fn session_of_predecessor(&self) -> Result<&SessionRecord, &SessionRecord> {
-        if self.unused_successor.is_some() { Ok(&self.session) } else { Err(&self.session) }
+    /// The session, if there is one and the token is the predecessor of one that nobody has used.
+    pub(super) fn session_of_predecessor(&self) -> Result<&SessionRecord, Option<&SessionRecord>> {
+        let session = self.session.as_ref();
+        session.filter(|_| self.unused_successor.is_some()).ok_or(session)
     }
 }
 

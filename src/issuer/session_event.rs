@@ -38,35 +38,36 @@ impl SessionEvent {
 }
 
 impl Issuer {
-    /// Makes it known that sessions ended: their access tokens are refused from here on.
+    /// Makes it known that sessions ended: their access tokens are refused from here on. The site, which hears of a logout
+    /// before it is done, is told of all else.
     pub(super) fn sessions_ended(&self, event: SessionEvent, user: &UserId, ended: &Ended, now: UnixTime) {
         self.revocations.add(&ended.revocations, now);
+        if let Some(mirror) = self.mirror()
+            && event != SessionEvent::EndedByLogout
+        {
+            mirror.end_sessions(&ended.sessions, now);
+        }
         for sid in &ended.sessions {
-            self.note(event, user, sid);
+            self.note(event, Some(user), Some(sid));
         }
     }
 
     /// Counts an event and tells it.
-    pub(super) fn note(&self, event: SessionEvent, user: &UserId, sid: &str) {
-        let name = event.as_str();
+    pub(super) fn note(&self, event: SessionEvent, user: Option<&UserId>, sid: Option<&str>) {
+        let (name, user) = (event.as_str(), user.map(UserId::as_str));
         self.metrics.session_events.with_label_values(&[name]).inc();
         match event {
             SessionEvent::EndedByReuse => tracing::warn!(
                 event = name,
-                user = user.as_str(),
+                user,
                 sid,
                 "a refresh token was used again: somebody has a copy, so its session was ended"
             ),
             SessionEvent::GraceUsed => {
-                tracing::info!(
-                    event = name,
-                    user = user.as_str(),
-                    sid,
-                    "a refresh was repeated within its grace"
-                );
+                tracing::info!(event = name, user, sid, "a refresh was repeated within its grace");
             }
             SessionEvent::EndedByLogout | SessionEvent::EndedByLimit | SessionEvent::EndedWithUser => {
-                tracing::info!(event = name, user = user.as_str(), sid, "a session was ended");
+                tracing::info!(event = name, user, sid, "a session was ended");
             }
         }
     }

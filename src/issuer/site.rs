@@ -150,7 +150,7 @@ impl Issuer {
     /// Whether the site ended this token, where its blacklist is looked at.
     pub(super) async fn is_blacklisted_by_site(&self, jti: &str) -> Result<bool, StoreError> {
         match &self.site {
-            Some(site) => Ok(site.is_blacklisted(jti).await?),
+            Some(mirror) => Ok(mirror.site().is_blacklisted(jti).await?),
             None => Ok(false),
         }
     }
@@ -164,14 +164,13 @@ impl Issuer {
         expires_at: UnixTime,
         now: UnixTime,
     ) -> Result<(), Refused> {
-        if let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) {
-            site.add(MirroredToken { jti, text, user, expires_at }, now).await?;
+        if let Some(mirror) = self.mirror() {
+            mirror.site().add(MirroredToken { jti, text, user, expires_at }, now).await?;
         }
         Ok(())
     }
 
-    /// Ends at the site what was exchanged here. It is done here already, so a site that does not answer is only told of
-    /// in the log: a roll-back would let this token pass once more.
+    /// Ends at the site what was exchanged here, which is done here already: a site that does not answer is told later.
     pub(super) async fn end_at_site(
         &self,
         text: &str,
@@ -179,11 +178,9 @@ impl Issuer {
         user: Option<&UserId>,
         now: UnixTime,
     ) {
-        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return };
+        let Some(mirror) = self.mirror() else { return };
         let token = MirroredToken { jti: old.jti(), text, user, expires_at: old.old().expires_at };
-        if let Err(error) = site.blacklist(token, now).await {
-            tracing::warn!(%error, "an exchanged refresh token is not in the site's blacklist");
-        }
+        mirror.end_token(token, now).await;
     }
 
     /// Ends a token at the site before it is ended here: where the site does not answer, nothing is done.
@@ -193,7 +190,7 @@ impl Issuer {
         token: &RefreshPresented,
         now: UnixTime,
     ) -> Result<(), Refused> {
-        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return Ok(()) };
+        let Some(mirror) = self.mirror() else { return Ok(()) };
         let user = token.user().into_id().map(UserId::new);
         let user = match &user {
             // Of a user who is gone the site would refuse the row.
@@ -202,15 +199,15 @@ impl Issuer {
         };
         let mirrored =
             MirroredToken { jti: token.jti(), text, user: user.as_ref(), expires_at: token.old().expires_at };
-        Ok(site.blacklist(mirrored, now).await?)
+        Ok(mirror.site().blacklist(mirrored, now).await?)
     }
 
     /// Ends at the site the refresh tokens of sessions that are about to end here.
     pub(super) async fn end_sessions_at_site(&self, which: Which<'_>, now: UnixTime) -> Result<(), Refused> {
-        let Some(site) = self.site.as_ref().filter(|site| site.mirrors()) else { return Ok(()) };
+        let Some(mirror) = self.mirror() else { return Ok(()) };
         for (jti, expires_at) in self.sessions.live_refresh_tokens(which, now).await? {
             let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
-            site.blacklist(token, now).await?;
+            mirror.site().blacklist(token, now).await?;
         }
         Ok(())
     }

@@ -17,10 +17,11 @@ use crate::store::{Ended, Ending, Revocation, Revoked, Sessions, StoreError, Use
 const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
 
 impl Issuer {
-    /// Starts both tasks, which run until the runtime ends.
+    /// Starts these tasks, which run until the runtime ends.
     pub fn start_upkeep(self: &Arc<Self>, control: &Handle, clock: fn() -> UnixTime) {
         control.spawn(Arc::clone(self).purge_always(clock));
         control.spawn(Arc::clone(self).poll_users(clock));
+        control.spawn(Arc::clone(self).mirror_always());
     }
 
     async fn purge_always(self: Arc<Self>, clock: fn() -> UnixTime) {

@@ -95,6 +95,12 @@ impl Naming {
         }
     }
 
+    /// What revokes a token that only its issuer can read, where the issuer says of no `jti`.
+    #[must_use]
+    pub fn text(text: &[u8]) -> Revoked {
+        Revoked::Input { digest: input_digest(text) }
+    }
+
     /// Whom a token is about: `sub`, or what SimpleJWT writes in its place, a text or the database's integer.
     fn subject(&self, claims: &Claims) -> Option<String> {
         if let Some(subject) = claims.subject() {

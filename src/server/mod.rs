@@ -70,6 +70,9 @@ pub enum StartError {
 /// find its keys; short enough for all others.
 const FIRST_FETCHES: Duration = Duration::from_secs(1);
 
+/// How long a stop waits for a site's blacklist to take what it was not told of yet.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
 /// What the file names, loaded.
 struct Prepared {
     providers: Vec<Arc<Provider>>,
@@ -149,7 +152,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         sockets.iter().map(|sockets| sockets[0].local_addr()).collect::<Result<_, _>>()?;
     let admin_socket = bind_admin(config)?;
 
-    if let Some(issuer) = prepared.snapshot.issuer() {
+    let issuer = prepared.snapshot.issuer().cloned();
+    if let Some(issuer) = &issuer {
         start_sessions(&control, issuer, &metrics);
     }
     let fetching = Fetching {
@@ -192,6 +196,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     metrics.ready.set(0);
     supervisor.drain(config.server.shutdown_grace);
     drop(crew);
+    if let Some(issuer) = issuer {
+        control.block_on(issuer.finish_mirroring(LAST_WRITES));
+    }
     if let Some(log) = log {
         log.finish();
     }

@@ -11,7 +11,7 @@ use super::sql::{Question, Sql, Unanswered};
 use crate::config::{ClaimQuery, ClaimSource, Database, FilePlace};
 
 /// More would not fit into a token that routes take.
-const LARGEST_VALUE: usize = 4 << 10;
+pub(super) const LARGEST_CLAIM: usize = 4 << 10;
 
 /// The statements of one file.
 pub struct ClaimQueries(Vec<Query>);
@@ -42,7 +42,7 @@ enum Why {
     Late,
     #[error("it gives {0} values for one user: `list: true` takes them all")]
     Several(usize),
-    #[error("it gives {0} bytes, {LARGEST_VALUE} at most are taken")]
+    #[error("it gives {0} bytes, {LARGEST_CLAIM} at most are taken")]
     TooLarge(usize),
 }
 
@@ -126,7 +126,7 @@ impl Query {
             several => return Err(self.error(Why::Several(several))),
         };
         match value.to_string().len() {
-            ..=LARGEST_VALUE => Ok(Some(value)),
+            ..=LARGEST_CLAIM => Ok(Some(value)),
             bytes => Err(self.error(Why::TooLarge(bytes))),
         }
     }

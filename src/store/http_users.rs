@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
+use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, joined};
 use super::{Answer, LogIn, LogInError, OpenError, PasswordError, StoreError, User, UserId, Users};
 use crate::base::{ClaimPath, Secret, UnixTime};
@@ -48,6 +49,8 @@ enum Useless {
     NoObject,
     #[error("the answer has no usable id: a text or a whole number, of {LONGEST_ID} bytes at most")]
     NoId,
+    #[error("the member {0} of the answer is larger than any claim: {LARGEST_CLAIM} bytes at most")]
+    TooLarge(String),
     #[error("the answer is about another user")]
     Another,
 }
@@ -125,10 +128,23 @@ impl HttpUsers {
             roles: joined(find(&members, &self.config.roles)),
             scopes: String::new(),
             claims: Map::new(),
-            more: Map::new(),
+            more: self.more(&members)?,
             active: true,
             last_login: None,
         })
+    }
+
+    /// What the file makes claims of, where the answer has it.
+    fn more(&self, members: &Map<String, Value>) -> Result<Map<String, Value>, Useless> {
+        let mut more = Map::new();
+        for (name, path) in &self.config.more {
+            let Some(value) = find(members, path) else { continue };
+            if value.to_string().len() > LARGEST_CLAIM {
+                return Err(Useless::TooLarge(name.clone()));
+            }
+            more.insert(name.clone(), value.clone());
+        }
+        Ok(more)
     }
 
     fn useless(&self, why: Useless) -> StoreError {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, words};
 use super::{Answer, LogIn, OpenError, PasswordError, StoreError, User, UserId, Users};
 use crate::base::{Secret, UnixTime};
@@ -54,6 +55,8 @@ enum Failure {
     Bind(LdapError),
     #[error("who logs in must be able to read the entry {0:?}, or `bind_dn` must")]
     Hidden(String),
+    #[error("the attribute {0:?} is larger than any claim: {LARGEST_CLAIM} bytes at most")]
+    TooLarge(String),
     #[error("the entry {0:?} has no value of `attributes.id`, or several")]
     NoId(String),
 }
@@ -181,7 +184,8 @@ impl LdapUsers {
         /// sizeLimitExceeded: there are more.
         const TOO_MANY: u32 = 4;
         let names = &self.config.attributes;
-        let attributes = [&names.id, &names.username, &names.email, &names.roles];
+        let known = [&names.id, &names.username, &names.email, &names.roles];
+        let attributes: Vec<&String> = known.into_iter().chain(&self.config.more).collect();
         ldap.with_search_options(SearchOptions::new().sizelimit(2));
         let found = ldap.search(base, scope, filter, attributes).await?;
         if matches!(found.1.rc, NO_SUCH_OBJECT | TOO_MANY) {
@@ -211,10 +215,30 @@ impl LdapUsers {
             roles: words(roles.into_iter()),
             scopes: String::new(),
             claims: Map::new(),
-            more: Map::new(),
+            more: self.more(entry)?,
             active: true,
             last_login: None,
         })
+    }
+}
+
+impl LdapUsers {
+    /// What the file makes claims of: a text, or a list where an attribute has several values.
+    fn more(&self, entry: &SearchEntry) -> Result<Map<String, Value>, Failure> {
+        let mut more = Map::new();
+        for name in &self.config.more {
+            let mut found = values(entry, name);
+            if found.iter().map(String::len).sum::<usize>() > LARGEST_CLAIM {
+                return Err(Failure::TooLarge(name.clone()));
+            }
+            let value = match found.len() {
+                0 => continue,
+                1 => Value::String(found.remove(0)),
+                _ => found.into(),
+            };
+            more.insert(name.clone(), value);
+        }
+        Ok(more)
     }
 }
 

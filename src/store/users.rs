@@ -84,19 +84,43 @@ impl fmt::Debug for HashedUsers {
     }
 }
 
+impl HashedUsers {
+    /// The hash that is stored after one was to be renewed. Another login may have been faster, or a change of the password:
+    /// `None` if this is not the password any more.
+    async fn stored_after(
+        &self,
+        id: &UserId,
+        renewed: PasswordHash,
+        password: Secret,
+    ) -> Result<Option<PasswordHash>, LogInError> {
+        let user = self.rows.user_by_id(id.as_str()).await?;
+        let stored = user.filter(|user| user.active).and_then(|user| user.password);
+        if stored.as_ref().is_some_and(|stored| stored.as_stored() == renewed.as_stored()) {
+            return Ok(stored);
+        }
+        match self.passwords.verify(password, stored.as_ref(), &self.rows.scheme()).await? {
+            Verdict::Right { .. } => Ok(stored),
+            Verdict::Wrong => Ok(None),
+        }
+    }
+}
+
 impl Users for HashedUsers {
     fn log_in<'a>(&'a self, username: &'a str, password: Secret) -> LogIn<'a> {
         Box::pin(async move {
             let user = self.rows.user_by_name(username).await?;
             let hash = user.as_ref().and_then(|user| user.password.as_ref());
-            let verdict = self.passwords.verify(password, hash, &self.rows.scheme()).await?;
+            let verdict = self.passwords.verify(password.clone(), hash, &self.rows.scheme()).await?;
             // Looked at after the password: the time must not tell who is kept out.
             let Some(mut user) = user.filter(|user| user.active) else { return Ok(None) };
             let Verdict::Right { renewed } = verdict else { return Ok(None) };
             if let (Some(new), Some(old)) = (renewed, &user.password) {
                 match self.rows.renew_hash(&user.id, old, &new).await {
                     // The tokens of this login carry the fingerprint of what is stored now.
-                    Ok(()) => user.password = Some(new),
+                    Ok(()) => match self.stored_after(&user.id, new, password).await? {
+                        Some(stored) => user.password = Some(stored),
+                        None => return Ok(None),
+                    },
                     // The old hash is as good as it was before.
                     Err(error) => {
                         tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
@@ -231,4 +255,90 @@ impl UserAttributes {
 /// What [`UserAttributes::claims_text`] wrote. What somebody else wrote there and is no object says nothing.
 pub(super) fn claims_of(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use md5::{Digest as _, Md5};
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::config::{DjangoHasher, DjangoPasswords};
+
+    /// One user, whose hash is replaced by another just before it is renewed.
+    struct Overtaken {
+        stored: Mutex<String>,
+        by: String,
+    }
+
+    fn md5(password: &str, salt: &str) -> String {
+        let digest = Md5::digest(format!("{salt}{password}").as_bytes());
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("md5${salt}${digits}")
+    }
+
+    impl UserRows for Overtaken {
+        fn user_by_name<'a>(&'a self, name: &'a str) -> Answer<'a, Option<User>> {
+            self.user_by_id(name)
+        }
+
+        fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
+            let stored = self.stored.lock().unwrap().clone();
+            let user = User {
+                id: UserId::new(id),
+                username: id.to_owned(),
+                email: String::new(),
+                password: Some(PasswordHash::from_stored(stored)),
+                roles: String::new(),
+                scopes: String::new(),
+                claims: Map::new(),
+                more: Map::new(),
+                active: true,
+                last_login: None,
+            };
+            Box::pin(std::future::ready(Ok(Some(user))))
+        }
+
+        fn note_login<'a>(&'a self, _: &'a UserId, _: UnixTime) -> Answer<'a, ()> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn renew_hash<'a>(
+            &'a self,
+            _: &'a UserId,
+            _: &'a PasswordHash,
+            _: &'a PasswordHash,
+        ) -> Answer<'a, ()> {
+            self.stored.lock().unwrap().clone_from(&self.by);
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn scheme(&self) -> Scheme {
+            Scheme::Django(Arc::new(DjangoPasswords {
+                hashers: vec![DjangoHasher::Pbkdf2Sha256, DjangoHasher::Md5],
+                iterations: std::num::NonZeroU32::MIN,
+                rewrite: true,
+            }))
+        }
+    }
+
+    async fn log_in_overtaken_by(by: String) -> Option<User> {
+        let rows = Arc::new(Overtaken { stored: Mutex::new(md5("secret", "one")), by });
+        let users = HashedUsers::new(rows, Arc::new(Passwords::new(Handle::current(), 1)));
+        users.log_in("ada", Secret::new("secret")).await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_another_login_renewed_first_is_the_one_that_counts() {
+        let by = md5("secret", "two");
+        let user = log_in_overtaken_by(by.clone()).await.expect("the password is right");
+        assert_eq!(user.password.expect("a hash").as_stored(), by);
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_changed_meanwhile_lets_nobody_in() {
+        assert!(log_in_overtaken_by(md5("changed", "two")).await.is_none());
+    }
 }

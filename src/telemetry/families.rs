@@ -51,6 +51,10 @@ pub struct Metrics {
     pub token_endpoints: IntCounterVec,
     /// `tollgate_session_events_total{event}`: see `SessionEvent` of the issuer.
     pub session_events: IntCounterVec,
+    /// `tollgate_mirror_writes_total{outcome}`: `written`, `deferred`, `lost`.
+    pub mirror_writes: IntCounterVec,
+    /// `tollgate_mirror_pending`: what the site's blacklist is still to be told of.
+    pub mirror_pending: IntGauge,
     /// `tollgate_revocations`: entries in memory, some of which may have expired in the last half minute.
     pub revocations: IntGauge,
     /// `tollgate_revocations_synced_timestamp_seconds`: when the database last said that there is no more to know.
@@ -167,6 +171,15 @@ impl Metrics {
                 "session_events_total",
                 "What happened to sessions besides logins and refreshes.",
                 &["event"],
+            ),
+            mirror_writes: family.counters(
+                "mirror_writes_total",
+                "Ended refresh tokens and sessions for the site's blacklist: written, put off, or given up.",
+                &["outcome"],
+            ),
+            mirror_pending: family.gauge(
+                "mirror_pending",
+                "Ended refresh tokens and sessions that the site's blacklist is still to be told of.",
             ),
             revocations: family.gauge("revocations", "Revocations that tokens are checked against."),
             revocations_synced: family.gauge(

@@ -4,7 +4,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tollgate::base::Algorithm;
 
-use crate::support::{Answer, Config, Connection, Home, Idp, Protocol, Tollgate, Upstream, config, now};
+use crate::support::{
+    Answer, Config, Connection, Home, Idp, Protocol, Reply, Tollgate, Upstream, config, now,
+};
 
 const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
 
@@ -160,4 +162,21 @@ pub(crate) async fn until_its_date() {
     assert!(check.status.success());
     let warning = "providers.legacy.until: has passed: its tokens are refused, and the provider can go";
     assert!(printed.contains(warning), "{printed}");
+}
+
+pub(crate) async fn the_hook_is_called() {
+    let service = Upstream::start(|_| Reply::json(json!({ "tenant": "north" }))).await;
+    let hook = json!({
+        "url": format!("{}/claims", service.url()),
+        "fetch": { "allow_http": true, "allow_private_addresses": true, "proxy": "none" },
+    });
+    let site = Site::start(|file| file.set("issuer.hook", hook)).await;
+    let connection = site.connect().await;
+    let answer = refresh(&connection, &site.token("refresh", &json!({ "tenant": "south" }))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for token in ["access", "refresh"] {
+        assert_eq!(claims(&answer.json()[token])["tenant"], "north");
+    }
+    let question = service.only_request().json();
+    assert_eq!((&question["event"], &question["user"]["username"]), (&json!("refresh"), &json!("ada")));
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod legacy;
+mod mirror;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
         trial("an_old_refresh_token_is_exchanged_for_a_session", None, || {
             block_on(legacy::an_old_refresh_token_is_exchanged());
         }),
+        trial("the_service_of_the_site_is_asked_at_an_exchange", None, || {
+            block_on(legacy::the_hook_is_called());
+        }),
         trial("of_many_exchanges_of_one_token_one_session_is_made", None, || {
             block_on(legacy::one_session_is_made("jti"));
         }),
@@ -41,6 +45,33 @@ fn main() -> ExitCode {
             block_on(legacy::until_its_date());
         }),
     ];
+    let missing = server_missing(DatabaseKind::Postgres.program());
+    trials.extend([
+        trial("what_a_locked_table_did_not_take_the_site_is_told_in_order", missing.as_deref(), || {
+            block_on(mirror::what_a_locked_table_did_not_take_is_told_in_order());
+        }),
+        trial("a_site_s_server_that_stops_and_starts_again_is_told_what_ended", missing.as_deref(), || {
+            block_on(mirror::a_server_that_stops_and_starts_again_is_told());
+        }),
+        trial("the_end_of_the_gateway_waits_for_the_site_and_says_what_is_lost", missing.as_deref(), || {
+            block_on(mirror::the_end_of_the_gateway_waits_for_the_site_and_says_what_is_lost());
+        }),
+        trial("sessions_that_the_gateway_ends_by_itself_end_at_the_site", missing.as_deref(), || {
+            block_on(mirror::sessions_that_the_gateway_ends_by_itself_end_at_the_site());
+        }),
+        trial("logouts_of_mirrored_sessions_end_them_at_the_site", missing.as_deref(), || {
+            block_on(mirror::logouts_end_at_the_site());
+        }),
+        trial("sliding_tokens_end_on_both_sides_by_blacklist_and_by_logout", missing.as_deref(), || {
+            block_on(mirror::sliding_tokens_end_on_both_sides());
+        }),
+        trial("a_token_of_the_site_has_the_grace_of_its_exchange", missing.as_deref(), || {
+            block_on(mirror::a_token_of_the_site_has_the_grace_of_its_exchange());
+        }),
+        trial("a_logout_that_was_done_by_half_can_be_done_again", missing.as_deref(), || {
+            block_on(mirror::a_logout_that_was_done_by_half_can_be_done_again());
+        }),
+    ]);
     for kind in [DatabaseKind::Postgres, DatabaseKind::MariaDb] {
         let missing = server_missing(kind.program());
         trials.push(trial(&format!("the_blacklist_is_kept_on_{kind:?}"), missing.as_deref(), move || {

@@ -111,6 +111,17 @@ impl Directory {
         assert!(output.status.success(), "ldapdelete: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Changes entries (LDIF with `changetype`, RFC 2849).
+    pub fn modify(&self, changes: &str) {
+        fs::write(self.path("changes.ldif"), changes).unwrap();
+        let output = Command::new("/usr/bin/ldapmodify")
+            .args(["-x", "-H", &self.url(), "-D", Self::ADMINISTRATOR, "-w", "secret", "-f"])
+            .arg(self.path("changes.ldif"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "ldapmodify: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

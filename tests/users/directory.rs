@@ -111,3 +111,34 @@ pub(crate) async fn untrusted() {
     assert_eq!(log_in(&trusting, "ada", PASSWORD).await.status, 200);
     assert!(was_told(), "it logs what is said to it");
 }
+
+/// Attributes that no other key of the file names, at a login and at a refresh after a change.
+pub(crate) async fn attributes_as_claims() {
+    let directory = Directory::start(&entries(true)).await;
+    directory.modify(&format!(
+        "dn: {ADA}\nchangetype: modify\nadd: departmentNumber\ndepartmentNumber: 42\n-\n\
+         add: telephoneNumber\ntelephoneNumber: 1\ntelephoneNumber: 2\n"
+    ));
+    let sources = json!({
+        "department": { "column": "departmentnumber" },
+        "phones": { "column": "telephoneNumber" },
+        "title": { "column": "title" },
+    });
+    let config =
+        encrypted(&directory, &searching()).env("LDAP_PASSWORD", "secret").set("issuer.claims", sources);
+    let gate = started(config).await;
+    let facts = |answer: &crate::support::Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let claims = claims(answer, "access");
+        let of = |name: &str| claims.get(name).cloned().unwrap_or(json!("absent"));
+        [of("department"), of("phones"), of("title")]
+    };
+    let login = log_in(&gate, "ada", PASSWORD).await;
+    assert_eq!(facts(&login), [json!("42"), json!(["1", "2"]), json!("absent")]);
+    directory.modify(&format!(
+        "dn: {ADA}\nchangetype: modify\ndelete: departmentNumber\n-\nreplace: telephoneNumber\ntelephoneNumber: 3\n-\n\
+         add: title\ntitle: Countess\n"
+    ));
+    let renewed = gate.post("/api/token/refresh/").json(json!({ "refresh": login.json()["refresh"] })).await;
+    assert_eq!(facts(&renewed), [json!("absent"), json!("3"), json!("Countess")]);
+}

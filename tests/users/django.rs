@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
@@ -222,7 +223,9 @@ pub(crate) async fn claims_of_every_source(database: Database) {
         "groups": { "from": "groups" },
         "all_groups": { "column": "groups" },
         "may_everything": { "column": "is_superuser" },
-        "unknown": { "column": "shoe_size" },
+        "first": { "column": "first_name" },
+        "number": { "column": "id" },
+        "of_staff": { "column": "is_staff" },
         "tenant": { "value": "north" },
         // In the database of the users, unless another is named.
         "staff": { "query": format!("SELECT is_staff FROM auth_user WHERE id = {id}") },
@@ -232,13 +235,26 @@ pub(crate) async fn claims_of_every_source(database: Database) {
         assert_eq!(answer.status, 200, "{}", answer.text());
         let [access, refresh] = ["access", "refresh"].map(|token| {
             let claims = claims(answer, token);
-            ["name", "email", "scope", "groups", "all_groups", "may_everything", "unknown", "tenant", "staff"]
-                .map(|name| claims.get(name).cloned().unwrap_or(json!("absent")))
+            [
+                "name",
+                "email",
+                "scope",
+                "groups",
+                "all_groups",
+                "may_everything",
+                "first",
+                "of_staff",
+                "tenant",
+                "staff",
+            ]
+            .map(|name| claims.get(name).cloned().unwrap_or(json!("absent")))
         });
         assert_eq!(access, refresh);
         Value::from(access.to_vec())
     };
     let login = log_in(&gate, "ada", PASSWORD).await;
+    let id = site.show_one("ada")["id"].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(claims(&login, "access")["number"], id);
     assert_eq!(
         told(&login),
         json!([
@@ -248,7 +264,8 @@ pub(crate) async fn claims_of_every_source(database: Database) {
             ["admin", "staff"],
             ["admin", "staff", "two words admin"],
             false,
-            "absent",
+            "",
+            false,
             "north",
             false
         ])
@@ -256,6 +273,7 @@ pub(crate) async fn claims_of_every_source(database: Database) {
 
     for (field, value) in [
         ("email", "\"ada@example.org\""),
+        ("first_name", "\"Augusta\""),
         ("is_superuser", "true"),
         ("is_staff", "true"),
         ("username", "\"countess\""),
@@ -273,11 +291,30 @@ pub(crate) async fn claims_of_every_source(database: Database) {
             ["admin"],
             ["admin", "two words admin"],
             true,
-            "absent",
+            "Augusta",
+            true,
             "north",
             true
         ])
     );
+}
+
+/// Each of them makes a new hash of the same password, and one of these is stored: it is whose fingerprint counts.
+pub(crate) async fn simultaneous_logins_that_renew_a_hash(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&ada_and_gone());
+    let renewing = [("hashers", json!(["argon2", "md5"])), ("rewrite_hashes", json!(true))];
+    let config = gateway(site.users(&renewing)).set("issuer.check_revoke_token", json!(true));
+    let gate = started(config).await;
+    let logins = join_all((0..8).map(|_| log_in(&gate, "ada", PASSWORD))).await;
+    let hash = site.show_one("ada")["password"].clone();
+    assert!(hash.as_str().unwrap().starts_with("argon2$"), "{hash}");
+    for login in logins {
+        assert_eq!(login.status, 200, "{}", login.text());
+        let renewed =
+            gate.post("/api/token/refresh/").json(json!({ "refresh": login.json()["refresh"] })).await;
+        assert_eq!(renewed.status, 200, "the token of a login is good: {}", renewed.text());
+    }
 }
 
 pub(crate) async fn a_user_model_of_its_own(database: Database) {

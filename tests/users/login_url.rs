@@ -115,3 +115,48 @@ pub(crate) async fn no_verdict() {
         assert!(answer.header("retry-after").is_some(), "{what}");
     }
 }
+
+/// Members of the answer that no other key of the file names.
+pub(crate) async fn members_as_claims() {
+    let team = Arc::new(std::sync::Mutex::new(json!({ "name": "engines", "seats": 3 })));
+    let told = Arc::clone(&team);
+    let upstream = Upstream::start(move |_| {
+        Reply::json(
+            json!({ "user": { "id": 7301, "name": "ada", "team": *told.lock().unwrap() }, "gone": null }),
+        )
+    });
+    let application =
+        Application { upstream: upstream.await, ada_is_active: Arc::new(AtomicBool::new(true)) };
+    let sources = json!({
+        "team": { "column": "user.team" },
+        "seats": { "column": "user.team.seats" },
+        "gone": { "column": "gone" },
+        "unknown": { "column": "user.shoe" },
+    });
+    let facts = |answer: &crate::support::Answer| {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let claims = claims(answer, "access");
+        assert!(claims.get("gone").is_none() && claims.get("unknown").is_none(), "{claims}");
+        (claims["team"].clone(), claims["seats"].clone())
+    };
+    for is_asked_again in [false, true] {
+        *team.lock().unwrap() = json!({ "name": "engines", "seats": 3 });
+        let config = gateway(application.users(is_asked_again)).set("issuer.claims", sources.clone());
+        let gate = started(config).await;
+        let login = log_in(&gate, "ada", PASSWORD).await;
+        assert_eq!(facts(&login), (json!({ "name": "engines", "seats": 3 }), json!(3)));
+        *team.lock().unwrap() = json!({ "seats": 4 });
+        let refresh = json!({ "refresh": login.json()["refresh"] });
+        let renewed = gate.post("/api/token/refresh/").json(refresh).await;
+        let expected = match is_asked_again {
+            true => (json!({ "seats": 4 }), json!(4)),
+            // Nobody can be asked: it is what the login told.
+            false => (json!({ "name": "engines", "seats": 3 }), json!(3)),
+        };
+        assert_eq!(facts(&renewed), expected);
+
+        *team.lock().unwrap() = json!("x".repeat(5_000));
+        let answer = log_in(&gate, "ada", PASSWORD).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+}

@@ -38,6 +38,9 @@ fn main() -> ExitCode {
             block_on(login_url::suite(true));
         }),
         trial("a_login_url_that_gives_no_verdict_makes_503", None, || block_on(login_url::no_verdict())),
+        trial("members_of_a_login_url_s_answer_become_claims", None, || {
+            block_on(login_url::members_as_claims());
+        }),
         trial("what_a_login_url_is_told_and_tells", None, || block_on(login_url::exchange())),
     ]);
     let ldap = directory_missing();
@@ -47,6 +50,9 @@ fn main() -> ExitCode {
         }),
         trial("users_of_a_directory_pass_the_suite_by_search", ldap.as_deref(), || {
             block_on(directory::by_search());
+        }),
+        trial("attributes_of_a_directory_become_claims", ldap.as_deref(), || {
+            block_on(directory::attributes_as_claims());
         }),
         trial("a_directory_that_is_gone_makes_503_and_recovers", ldap.as_deref(), || {
             block_on(directory::outage());
@@ -72,6 +78,9 @@ fn main() -> ExitCode {
             add("django_users_pass_the_suite", |database| block_on(django::suite(database))),
             add("claims_of_every_source_are_fresh_at_login_and_refresh", |database| {
                 block_on(django::claims_of_every_source(database));
+            }),
+            add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
+                block_on(django::simultaneous_logins_that_renew_a_hash(database));
             }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));

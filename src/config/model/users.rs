@@ -45,6 +45,8 @@ pub struct DjangoUsers {
     pub user_column: String,
     /// How passwords are hashed.
     pub passwords: Arc<DjangoPasswords>,
+    /// Further columns of the table, for claims.
+    pub more: Vec<String>,
     /// `token_blacklist:` SimpleJWT's own tables. `None`: they are not looked at.
     pub token_blacklist: Option<TokenBlacklist>,
 }
@@ -240,6 +242,8 @@ pub struct HttpUsers {
     pub email: ClaimPath,
     /// Where the answer lists roles; default `roles`.
     pub roles: ClaimPath,
+    /// Further members of the answer, for claims, as the file writes them.
+    pub more: Vec<(String, ClaimPath)>,
     /// How it is asked.
     pub fetch: Fetch,
 }
@@ -268,6 +272,8 @@ pub struct LdapUsers {
     pub bind: Option<LdapBind>,
     /// Which attribute is what.
     pub attributes: LdapAttributes,
+    /// Further attributes, for claims.
+    pub more: Vec<String>,
     /// `timeout:` of a whole login or look-up; default 5s.
     pub timeout: Duration,
 }

@@ -69,13 +69,16 @@ impl DjangoTables {
 
     /// The one user that a look-up found. Of two that share a name it can't be told who is meant.
     fn user(&self, statements: &Statements, found: Vec<Row>) -> Option<User> {
-        let [row] = <[Row; 1]>::try_from(found).ok()?;
+        let [mut row] = <[Row; 1]>::try_from(found).ok()?;
+        let further = row.split_off(row.len().min(7));
         let [id, username, password, email, active, superuser, last_login] =
             <[Option<String>; 7]>::try_from(row).ok()?;
         let mut more = Map::new();
         if self.users.columns.is_superuser.is_some() {
             more.insert(SUPERUSER.to_owned(), Value::Bool(superuser.as_deref() == Some("1")));
         }
+        let further = statements.more.iter().zip(further);
+        more.extend(further.filter_map(|((name, kind), text)| Some((name.clone(), kind.value(text?)))));
         Some(User {
             id: UserId::new(statements.key.shown(&id?)?),
             username: username?,

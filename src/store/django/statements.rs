@@ -1,5 +1,6 @@
 //! The statements for one site's tables, and the type of its users' key.
 
+use serde_json::{Number, Value};
 use uuid::Uuid;
 
 use crate::config::{DjangoUsers, RolesFrom, TableName};
@@ -8,6 +9,8 @@ use crate::store::sql::{Dialect, Sql, Statement};
 /// All that is asked and written.
 pub(super) struct Statements {
     pub(super) key: Key,
+    /// Further columns, after the others.
+    pub(super) more: Vec<(String, Kind)>,
     pub(super) by_name: Statement,
     pub(super) by_id: Statement,
     pub(super) groups: Statement,
@@ -78,7 +81,11 @@ impl Statements {
     pub(super) async fn prepare(sql: &Sql, users: &DjangoUsers) -> Result<Self, sqlx::Error> {
         let dialect = sql.dialect();
         let key = key_type(sql, users).await?;
-        let statements = Self::write(dialect, users, key);
+        let mut more = Vec::new();
+        for column in &users.more {
+            more.push((column.clone(), Kind::of(&declared_type(sql, users, column).await?)));
+        }
+        let statements = Self::write(dialect, users, key, more);
         // A user that nobody is: what counts is whether the tables and columns are there.
         let nobody = match key {
             Key::Integer => "-1",
@@ -98,7 +105,7 @@ impl Statements {
         Ok(statements)
     }
 
-    fn write(dialect: Dialect, users: &DjangoUsers, key: Key) -> Self {
+    fn write(dialect: Dialect, users: &DjangoUsers, key: Key, more: Vec<(String, Kind)>) -> Self {
         let name = |name: &str| dialect.name(name);
         let beside = |table: &str| {
             dialect.table(&TableName { schema: users.table.schema.clone(), table: table.to_owned() })
@@ -117,8 +124,12 @@ impl Statements {
             Some(column) => dialect.seconds(&format!("u.{}", name(column))),
             None => "NULL".to_owned(),
         };
+        let also: String = more
+            .iter()
+            .map(|(column, _)| format!(", {}", dialect.text(&format!("u.{}", name(column)))))
+            .collect();
         let select = format!(
-            "SELECT {}, {}, {}, {}, {}, {}, {} FROM {table} u",
+            "SELECT {}, {}, {}, {}, {}, {}, {}{also} FROM {table} u",
             dialect.text(&format!("u.{id}")),
             dialect.text(&format!("u.{}", name(&columns.username))),
             dialect.text(&format!("u.{}", name(&columns.password))),
@@ -143,6 +154,7 @@ impl Statements {
         let statement = |text: String| dialect.statement(&text);
         Self {
             key,
+            more,
             by_name: statement(format!("{select} WHERE u.{} = ? LIMIT 2", name(&columns.username))),
             by_id: statement(format!("{select} WHERE u.{id} = {one}")),
             groups: statement(format!(
@@ -171,31 +183,70 @@ impl Statements {
     }
 }
 
+/// What a column of the user's table holds, as JSON tells things apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Integer,
+    Float,
+    Truth,
+    Text,
+}
+
+impl Kind {
+    /// Of the type that the database declares.
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_ascii_lowercase();
+        match declared.split([' ', '(']).next().unwrap_or_default() {
+            "bool" | "boolean" => Self::Truth,
+            // As MySQL has truth values.
+            "tinyint" if declared == "tinyint(1)" => Self::Truth,
+            "int" | "integer" | "bigint" | "mediumint" | "smallint" | "tinyint" => Self::Integer,
+            "real" | "float" | "double" => Self::Float,
+            _ => Self::Text,
+        }
+    }
+
+    /// A value that the database wrote as a text. SQLite lets any column hold anything: what is no number is a text.
+    pub(super) fn value(self, text: String) -> Value {
+        let number = match self {
+            Self::Integer => text.parse::<i64>().ok().map(Value::from),
+            Self::Float => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+            Self::Truth => Some(Value::Bool(matches!(text.as_str(), "1" | "true"))),
+            Self::Text => None,
+        };
+        number.unwrap_or(Value::String(text))
+    }
+}
+
 /// The declared type of the user table's key.
 pub(super) async fn key_type(sql: &Sql, users: &DjangoUsers) -> Result<Key, sqlx::Error> {
+    Ok(Key::of(&declared_type(sql, users, &users.columns.id).await?))
+}
+
+async fn declared_type(sql: &Sql, users: &DjangoUsers, column: &str) -> Result<String, sqlx::Error> {
     let dialect = sql.dialect();
-    let (table, id) = (&users.table, users.columns.id.as_str());
+    let table = &users.table;
     let schema = table.schema.as_deref().unwrap_or_default();
     let quoted = dialect.table(table);
     let (text, values) = match dialect {
         Dialect::Sqlite => {
-            ("SELECT type FROM pragma_table_info(?) WHERE name = ?", vec![table.table.as_str(), id])
+            ("SELECT type FROM pragma_table_info(?) WHERE name = ?", vec![table.table.as_str(), column])
         }
         Dialect::Postgres => (
             "SELECT format_type(atttypid, atttypmod) FROM pg_attribute \
              WHERE attrelid = CAST(? AS regclass) AND attname = ? AND NOT attisdropped",
-            vec![quoted.as_str(), id],
+            vec![quoted.as_str(), column],
         ),
         Dialect::MySql => (
             "SELECT CAST(column_type AS char) FROM information_schema.columns \
              WHERE table_schema = coalesce(nullif(?, ''), database()) AND table_name = ? AND column_name = ?",
-            vec![schema, table.table.as_str(), id],
+            vec![schema, table.table.as_str(), column],
         ),
     };
     let found = sql.rows(&dialect.statement(text), &values).await?;
     let declared = found.into_iter().flatten().flatten().next();
-    let missing = || sqlx::Error::ColumnNotFound(format!("{}.{id}", users.table));
-    declared.map(|declared| Key::of(&declared)).ok_or_else(missing)
+    let missing = || sqlx::Error::ColumnNotFound(format!("{}.{column}", users.table));
+    declared.ok_or_else(missing)
 }
 
 #[cfg(test)]
@@ -217,6 +268,31 @@ mod tests {
         ] {
             assert_eq!(Key::of(declared), key, "{declared}");
         }
+    }
+
+    #[test]
+    fn tells_numbers_and_truth_values_from_texts_by_what_the_databases_declare() {
+        for (declared, kind) in [
+            ("bool", Kind::Truth),
+            ("boolean", Kind::Truth),
+            ("tinyint(1)", Kind::Truth),
+            ("tinyint(4)", Kind::Integer),
+            ("smallint unsigned", Kind::Integer),
+            ("bigint(20) unsigned", Kind::Integer),
+            ("integer", Kind::Integer),
+            ("double precision", Kind::Float),
+            ("real", Kind::Float),
+            ("interval", Kind::Text),
+            ("point", Kind::Text),
+            ("character varying(9)", Kind::Text),
+            ("numeric(5,2)", Kind::Text),
+        ] {
+            assert_eq!(Kind::of(declared), kind, "{declared}");
+        }
+        assert_eq!(Kind::Integer.value("7".to_owned()), 7);
+        assert_eq!(Kind::Integer.value("seven".to_owned()), "seven");
+        assert_eq!(Kind::Truth.value("0".to_owned()), false);
+        assert_eq!(Kind::Float.value("0.5".to_owned()), 0.5);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::job::Failure;
 
 /// How often a lock that another process holds is tried again, and how many times: 1.3 s, with what sleeping costs
-/// besides. SQLite's own handler soon tries only ten times a second, and would hardly ever meet the moment between two
-/// transactions of a busy process.
+/// besides. SQLite's own handler soon tries only ten times a second, and could miss each moment between two transactions
+/// of a busy process.
 const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 const TRIES: i32 = 600;
 /// More than there are statements: each is prepared once.
@@ -42,6 +42,8 @@ impl FileId {
 pub(super) enum Purpose {
     /// It can't change anything.
     Reading,
+    /// As [`Self::Reading`], and it waits for no lock.
+    LookingUp,
     Writing,
 }
 
@@ -82,13 +84,13 @@ impl Link {
 fn open(file: &Path, purpose: Purpose) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_handler(Some(wait_for_lock))?;
+    connection.busy_handler((purpose != Purpose::LookingUp).then_some(wait_for_lock))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {LOG_LIMIT};"
     ))?;
-    if purpose == Purpose::Reading {
+    if purpose != Purpose::Writing {
         connection.execute_batch("PRAGMA query_only = ON")?;
     }
     Ok(connection)

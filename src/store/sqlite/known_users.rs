@@ -36,10 +36,10 @@ fn remember(writer: &Connection, id: &str, facts: &str) -> Result<()> {
 
 fn kept<'a>(store: &'a Sqlite, id: &str) -> Answer<'a, Option<String>> {
     let id = id.to_owned();
-    store.read(move |reader| {
+    store.look_up(move |reader| {
         reader
             .prepare_cached("SELECT facts FROM known_users WHERE id = ?")?
-            .query_row([id], |row| row.get(0))
+            .query_row([&id], |row| row.get(0))
             .optional()
     })
 }

@@ -1,11 +1,13 @@
 //! The embedded database: one file, WAL, one writer.
 //!
 //! SQLite takes one writer at a time, and each commit waits for the disk. So all calls that write queue for one thread,
-//! which commits what waits together ([`writer`]); calls that read go to a few others ([`threads`]). A caller hands a
-//! closure over and waits for its answer no longer than [`CALL_LIMIT`], whatever the disk does.
+//! which commits what waits together ([`writer`]); calls that read go to a few others ([`threads`]), or stay where they are
+//! if they find a row by its key ([`inline`]). A caller hands a closure over and waits for its answer no longer than
+//! [`CALL_LIMIT`], whatever the disk does.
 
 mod connection;
 mod ending;
+mod inline;
 mod job;
 mod known_users;
 mod migrations;
@@ -27,6 +29,7 @@ use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
 pub(super) use self::connection::FileId;
+use self::inline::Inline;
 use self::job::Failure;
 use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, OwnedRotation, OwnedWhich};
 use self::threads::{Jobs, Threads};
@@ -44,6 +47,7 @@ const CALL_LIMIT: Duration = Duration::from_millis(1_600);
 pub struct Sqlite {
     file: PathBuf,
     threads: Threads,
+    inline: Inline,
     /// Set when the tables have this version's form.
     migrated: OnceCell<()>,
 }
@@ -96,7 +100,7 @@ impl Sqlite {
             Missing::Refuse => {}
         }
         let threads = Threads::start(file).map_err(|source| unavailable(file, source))?;
-        Ok(Self { file: file.to_owned(), threads, migrated: OnceCell::new() })
+        Ok(Self { file: file.to_owned(), threads, inline: Inline::new(file), migrated: OnceCell::new() })
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {
@@ -111,6 +115,21 @@ impl Sqlite {
         self.migrate().await.map_err(|error| match error {
             OpenError::Store(error) => error,
             error => unavailable(&self.file, error),
+        })
+    }
+
+    /// Finds something by its key. It sees what was committed before.
+    fn look_up<'a, T: Send + 'static>(
+        &'a self,
+        look: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            if self.migrated.initialized()
+                && let Some(found) = self.inline.look_up(&look)
+            {
+                return Ok(found);
+            }
+            self.read(look).await
         })
     }
 
@@ -160,12 +179,12 @@ impl Sqlite {
 impl UserRows for Sqlite {
     fn user_by_name<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
         let username = username.to_owned();
-        self.read(move |reader| users::by_name(reader, &username))
+        self.look_up(move |reader| users::by_name(reader, &username))
     }
 
     fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
         let id = id.to_owned();
-        self.read(move |reader| users::by_id(reader, &id))
+        self.look_up(move |reader| users::by_id(reader, &id))
     }
 
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
@@ -228,7 +247,7 @@ impl Sessions for Sqlite {
 
     fn refresh_state<'a>(&'a self, jti: &'a str) -> Answer<'a, RefreshState> {
         let jti = jti.to_owned();
-        self.read(move |reader| sessions::refresh_state(reader, &jti))
+        self.look_up(move |reader| sessions::refresh_state(reader, &jti))
     }
 
     fn rotate<'a>(&'a self, rotation: &'a Rotation<'a>) -> Answer<'a, Rotated> {
@@ -255,12 +274,12 @@ impl Sessions for Sqlite {
 
     fn session_of_access<'a>(&'a self, jti: &'a str) -> Answer<'a, Option<SessionRecord>> {
         let jti = jti.to_owned();
-        self.read(move |reader| sessions::of_access(reader, &jti))
+        self.look_up(move |reader| sessions::of_access(reader, &jti))
     }
 
     fn session<'a>(&'a self, sid: &'a str) -> Answer<'a, Option<SessionRecord>> {
         let sid = sid.to_owned();
-        self.read(move |reader| sessions::by_sid(reader, &sid))
+        self.look_up(move |reader| sessions::by_sid(reader, &sid))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, Vec<SessionRecord>> {

@@ -1,7 +1,7 @@
 //! Calls that share a commit, and calls that come to nothing.
 
 use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use futures_util::FutureExt as _;
@@ -195,6 +195,64 @@ fn iter_all(store: &Sqlite) -> impl Iterator<Item = &Jobs> {
     std::iter::once(&store.threads.writes).chain(std::iter::repeat_n(&store.threads.reads, threads::READERS))
 }
 
+/// Where a look-up is made.
+fn thread_of(_: &Connection) -> rusqlite::Result<String> {
+    Ok(thread::current().name().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "it shall hold a thread of the runtime")]
+async fn a_look_up_that_hangs_holds_one_thread_of_the_runtime_and_no_other_call() {
+    let place = Place::new();
+    let store = Arc::new(place.store().await);
+    store.add_user(&ada(), NOW).await.unwrap();
+    let (work, held, begun) = holding();
+    let work = Mutex::new(Some(work));
+    let hangs = move |reader: &Connection| {
+        let work = work.lock().unwrap().take();
+        work.map_or(Ok(()), |work| work(reader))?;
+        thread_of(reader)
+    };
+    let hanging = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.look_up(hangs).await.unwrap() })
+    };
+    begun.recv().unwrap();
+    let start = Instant::now();
+    while start.elapsed() < inline::LONG * 2 {
+        let store = Arc::clone(&store);
+        let others = async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(store.user_by_name("ada").await.unwrap().is_some());
+            assert!(store.set_active("ada", true).await.unwrap());
+            store.look_up(thread_of).await.unwrap()
+        };
+        assert_eq!(tokio::spawn(others).await.unwrap(), "sqlite-reader");
+    }
+    held.let_go();
+    assert_ne!(hanging.await.unwrap(), "sqlite-reader");
+    assert_eq!(store.look_up(thread_of).await.unwrap(), "sqlite-reader", "after a long one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_up_stays_on_its_thread_and_sees_what_was_committed_before() {
+    let place = Place::new();
+    let store = place.store().await;
+    assert_ne!(store.look_up(thread_of).await.unwrap(), "sqlite-reader");
+    for number in 0..100 {
+        let name = format!("u{number}");
+        let id = store.add_user(&named(&name), NOW).await.unwrap();
+        assert_eq!(store.user_by_id(id.as_str()).await.unwrap().expect("a user").username, name);
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_leaves_the_only_thread_of_a_runtime_to_others() {
+    let place = Place::new();
+    let store = place.store().await;
+    assert_eq!(store.look_up(thread_of).await.unwrap(), "sqlite-reader");
+}
+
 #[tokio::test]
 async fn the_threads_of_a_store_that_is_dropped_answer_who_waits_and_end() {
     let place = Place::new();
@@ -250,7 +308,7 @@ async fn the_write_ahead_log_starts_again_also_while_others_read() {
     let log = PathBuf::from(format!("{}-wal", place.file().display()));
     let mut largest = 0;
     let writes = async {
-        for _ in 0..80 {
+        for _ in 0..60 {
             let set = "INSERT INTO secrets VALUES ('x', randomblob(?1)) ON CONFLICT DO UPDATE SET value = excluded.value";
             store.write(move |writer| writer.execute(set, [MIB])).await.unwrap();
             largest = largest.max(fs::metadata(&log).unwrap().len());
