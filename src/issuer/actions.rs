@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
-use super::mint::{self, Stamp};
+use super::mint::{self, NewRefresh, Stamp};
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
@@ -28,33 +28,48 @@ impl Issuer {
         let [username, password] = fields::both(body, ["username", "password"])?;
         let user = self.log_in(username, Secret::new(password), client).await?;
 
-        let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
-        let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
+        let sid = mint::new_id();
+        let mut claims = self.mint.refresh_claims(&user, &sid, now);
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let end = self.absolute_end(now);
         mint::cap(&mut claims, end);
         let stamp = Stamp { jti: mint::new_id(), issued_at: now, end };
         let access = self.mint.access(&self.keys, &claims, stamp)?;
         let refresh = self.mint.refresh(&self.keys, claims)?;
-        let login = Login {
-            session: &session,
-            refresh: &refresh.record,
-            access: AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) },
-            most: self.rules.most_per_user,
-            ending: self.ending(now),
-        };
-        self.show_site(&refresh.text, &refresh.record.jti, Some(&user.id), refresh.record.expires_at, now)
-            .await?;
-        let ended = self.sessions.start_session(&login).await?;
-        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
-        if self.update_last_login {
-            self.users.note_login(&user.id, now).await?;
-        }
+        let noted = AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) };
+        self.begin_session(&user, sid, &refresh, noted, now).await?;
         Ok(Granted {
             body: json!({"refresh": refresh.text, "access": access.text}),
             outcome: Outcome::Issued,
             subject: Some(user.id.to_string()),
         })
+    }
+
+    /// Records a login, at the site first, and makes known which older sessions end for it.
+    pub(super) async fn begin_session(
+        &self,
+        user: &User,
+        sid: String,
+        token: &NewRefresh,
+        access: AccessToken<'_>,
+        now: UnixTime,
+    ) -> Result<(), Refused> {
+        let NewRefresh { text, record } = token;
+        let session = NewSession { sid, user: user.id.clone(), started_at: now };
+        let login = Login {
+            session: &session,
+            refresh: record,
+            access,
+            most: self.rules.most_per_user,
+            ending: self.ending(now),
+        };
+        self.show_site(text, &record.jti, Some(&user.id), record.expires_at, now).await?;
+        let ended = self.sessions.start_session(&login).await?;
+        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
+        if self.update_last_login {
+            self.users.note_login(&user.id, now).await?;
+        }
+        Ok(())
     }
 
     /// The user of a name and password, unless too many others were tried.

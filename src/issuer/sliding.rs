@@ -10,10 +10,9 @@ use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
 use super::refused::{Refused, TokenFault};
-use super::session_event::SessionEvent;
 use super::{fields, mint};
 use crate::base::{Secret, UnixTime};
-use crate::store::{AccessToken, Login, NewSession};
+use crate::store::AccessToken;
 
 impl Issuer {
     /// User name and password for a sliding token.
@@ -25,7 +24,6 @@ impl Issuer {
     ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
         let user = self.log_in(username, Secret::new(password), client).await?;
-        let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let mut claims = self.mint.sliding_claims(&user, now);
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let token = self.mint.refresh(&self.keys, claims)?;
@@ -34,21 +32,7 @@ impl Issuer {
             expires_at: now.plus(self.form.sliding.refresh_lifetime),
             jti: self.kept_jti(&token.record.jti),
         };
-        let login = Login {
-            session: &session,
-            refresh: &token.record,
-            access,
-            most: self.rules.most_per_user,
-            ending: self.ending(now),
-        };
-        let record = &token.record;
-        self.show_site(&token.text, &record.jti, Some(&user.id), record.expires_at, now).await?;
-        self.show_site(&token.text, &token.record.jti, Some(&user.id), token.record.expires_at, now).await?;
-        let ended = self.sessions.start_session(&login).await?;
-        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
-        if self.update_last_login {
-            self.users.note_login(&user.id, now).await?;
-        }
+        self.begin_session(&user, mint::new_id(), &token, access, now).await?;
         Ok(Granted {
             body: json!({"token": token.text}),
             outcome: Outcome::Issued,
