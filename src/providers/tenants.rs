@@ -168,6 +168,10 @@ impl Tenants {
         {
             return KeysOf::Source(Arc::clone(source));
         }
+        // It may have come to be known between the two looks: it is among the known before it leaves the new ones.
+        if let Some(source) = self.known.get(tenant) {
+            return KeysOf::Source(source);
+        }
         match self.missing.get(tenant) {
             Some(missing) if missing.no_such_tenant => KeysOf::NoTenant,
             _ => KeysOf::ToCome,
