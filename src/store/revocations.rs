@@ -46,6 +46,44 @@ pub enum Revoked {
     },
 }
 
+/// How a database keeps what is revoked.
+pub(super) struct RevokedColumns<'r> {
+    pub(super) kind: &'static str,
+    pub(super) issuer: Option<&'r str>,
+    pub(super) name: &'r str,
+    /// In seconds since 1970.
+    pub(super) issued_before: Option<i64>,
+}
+
+impl Revoked {
+    pub(super) fn columns(&self) -> RevokedColumns<'_> {
+        let (kind, issuer, name, issued_before) = match self {
+            Self::Token { issuer, jti } => ("token", issuer, jti, None),
+            Self::Session { issuer, sid } => ("session", issuer, sid, None),
+            Self::Subject { issuer, subject, before } => ("subject", issuer, subject, Some(before.0)),
+            Self::Input { digest } => ("input", &None, digest, None),
+        };
+        RevokedColumns { kind, issuer: issuer.as_deref(), name, issued_before }
+    }
+
+    pub(super) fn of_columns(
+        kind: &str,
+        issuer: Option<String>,
+        name: String,
+        issued_before: Option<i64>,
+    ) -> Self {
+        match kind {
+            "token" => Self::Token { issuer, jti: name },
+            "session" => Self::Session { issuer, sid: name },
+            "subject" => {
+                let before = UnixTime(issued_before.unwrap_or(i64::MAX));
+                Self::Subject { issuer, subject: name, before }
+            }
+            _ => Self::Input { digest: name },
+        }
+    }
+}
+
 /// Revocations by their number, and where the count stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevocationPage {

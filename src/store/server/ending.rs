@@ -6,11 +6,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{ServerStore, is_name, is_user_id};
 use crate::base::UnixTime;
-use crate::store::sql::{Link, Selected, Value};
+use crate::store::revocations::RevokedColumns;
+use crate::store::sql::{Dialect, Link, Selected, Value};
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
 
 /// So many revocations are read in one step.
 const PAGE: i64 = 10_000;
+const HIGHEST: &str = "SELECT value FROM counters WHERE name = 'revocations'";
+/// The key of an advisory lock of PostgreSQL, "tollgate" in bytes.
+const QUEUE: i64 = i64::from_be_bytes(*b"tollgate");
 /// So many rows one statement is about: few sizes, since each is one more statement for the server to remember.
 const SIZES: [usize; 3] = [64, 8, 1];
 
@@ -110,34 +114,22 @@ pub(super) async fn revoke(store: &ServerStore, revocations: &[Revocation]) -> R
     write.commit().await
 }
 
-/// The counter's row stays locked until the transaction ends: so numbers come into sight in their order. It is the last
-/// that a transaction locks.
 async fn insert(write: &mut Link, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
     let Some(count) = i64::try_from(revocations.len()).ok().filter(|count| *count > 0) else {
         return Ok(());
     };
-    write
-        .execute("UPDATE counters SET value = value + ? WHERE name = 'revocations'", &[count.into()])
-        .await?;
-    let mut number = highest(write).await? - count;
+    let mut number = take_numbers(write, count).await?;
     for some in portions(revocations) {
         let mut values = Vec::with_capacity(some.len() * 6);
         for Revocation { what, expires_at } in some {
             number += 1;
-            let (kind, issuer, name, before) = match what {
-                Revoked::Token { issuer, jti } => ("token", issuer.as_deref(), jti, None),
-                Revoked::Session { issuer, sid } => ("session", issuer.as_deref(), sid, None),
-                Revoked::Subject { issuer, subject, before } => {
-                    ("subject", issuer.as_deref(), subject, Some(before.0))
-                }
-                Revoked::Input { digest } => ("input", None, digest, None),
-            };
+            let RevokedColumns { kind, issuer, name, issued_before } = what.columns();
             values.extend::<[Value<'_>; 6]>([
                 number.into(),
                 kind.into(),
                 issuer.map(str::as_bytes).into(),
                 name.as_bytes().into(),
-                before.into(),
+                issued_before.into(),
                 (*expires_at).into(),
             ]);
         }
@@ -150,8 +142,22 @@ async fn insert(write: &mut Link, revocations: &[Revocation]) -> Result<(), sqlx
     Ok(())
 }
 
+/// Takes so many numbers for revocations; answers the one before the first of them. The counter's row stays locked until
+/// the transaction ends: so numbers come into sight in their order. It is the last that a transaction locks.
+async fn take_numbers(write: &mut Link, count: i64) -> Result<i64, sqlx::Error> {
+    // Those who wait for a row of PostgreSQL race for it anew each time that it is free; for this lock they queue.
+    let queue = match write.dialect() {
+        Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({QUEUE}); "),
+        Dialect::MySql | Dialect::Sqlite => String::new(),
+    };
+    let taken = format!("UPDATE counters SET value = value + {count} WHERE name = 'revocations'; {HIGHEST}");
+    let rows = write.script(queue + &taken).await?;
+    let highest: i64 = rows.last().ok_or(sqlx::Error::RowNotFound)?.get(0)?;
+    Ok(highest - count)
+}
+
 async fn highest(link: &mut Link) -> Result<i64, sqlx::Error> {
-    let row = link.row("SELECT value FROM counters WHERE name = 'revocations'", &[]).await?;
+    let row = link.row(HIGHEST, &[]).await?;
     row.ok_or(sqlx::Error::RowNotFound)?.get(0)
 }
 
@@ -182,15 +188,7 @@ fn revocation(row: &Selected) -> Result<Revocation, sqlx::Error> {
     };
     let issuer = row.get::<Option<Vec<u8>>>(1)?.map(text).transpose()?;
     let name = text(row.get(2)?)?;
-    let what = match row.get::<String>(0)?.as_str() {
-        "token" => Revoked::Token { issuer, jti: name },
-        "session" => Revoked::Session { issuer, sid: name },
-        "subject" => {
-            let before = UnixTime(row.get::<Option<i64>>(3)?.unwrap_or(i64::MAX));
-            Revoked::Subject { issuer, subject: name, before }
-        }
-        _ => Revoked::Input { digest: name },
-    };
+    let what = Revoked::of_columns(&row.get::<String>(0)?, issuer, name, row.get(3)?);
     Ok(Revocation { what, expires_at: UnixTime(row.get(4)?) })
 }
 

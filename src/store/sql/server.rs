@@ -209,6 +209,28 @@ impl Link {
         Ok(self.rows(statement, values).await?.into_iter().next())
     }
 
+    /// Carries out several statements without values that go in one message; answers the rows of all.
+    pub(in crate::store) async fn script(
+        &mut self,
+        statements: String,
+    ) -> Result<Vec<Selected>, sqlx::Error> {
+        self.is_waiting = true;
+        // Made of fixed words and of numbers.
+        let script = sqlx::raw_sql(AssertSqlSafe(statements));
+        let rows = match &mut self.connection {
+            Connection::Postgres(connection) => {
+                let rows = connection.fetch_all(script).await;
+                rows.map(|rows| rows.into_iter().map(Selected::Postgres).collect())
+            }
+            Connection::MySql(connection) => {
+                let rows = connection.fetch_all(script).await;
+                rows.map(|rows| rows.into_iter().map(Selected::MySql).collect())
+            }
+        };
+        self.is_waiting = false;
+        rows
+    }
+
     /// Carries a statement out; answers how many rows it was about. On MySQL too these are those that it found, whether
     /// they had the new values already or not.
     pub(in crate::store) async fn execute(

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use crate::base::UnixTime;
+use crate::store::revocations::RevokedColumns;
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
 
 /// So many revocations are read in one step.
@@ -82,20 +83,13 @@ pub(super) fn revoke(writer: &Connection, revocations: &[Revocation]) -> Result<
                 "UPDATE counters SET value = value + 1 WHERE name = 'revocations' RETURNING value",
             )?
             .query_row([], |row| row.get(0))?;
-        let (kind, issuer, name, before) = match what {
-            Revoked::Token { issuer, jti } => ("token", issuer.as_deref(), jti, None),
-            Revoked::Session { issuer, sid } => ("session", issuer.as_deref(), sid, None),
-            Revoked::Subject { issuer, subject, before } => {
-                ("subject", issuer.as_deref(), subject, Some(before.0))
-            }
-            Revoked::Input { digest } => ("input", None, digest, None),
-        };
+        let RevokedColumns { kind, issuer, name, issued_before } = what.columns();
         writer
             .prepare_cached(
                 "INSERT INTO revocations (number, kind, issuer, name, issued_before, expires_at) \
                  VALUES (?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![number, kind, issuer, name, before, expires_at.0])?;
+            .execute(params![number, kind, issuer, name, issued_before, expires_at.0])?;
     }
     Ok(())
 }
@@ -121,15 +115,6 @@ pub(super) fn revocations_after(reader: &Connection, number: i64) -> Result<Revo
 }
 
 fn revocation(row: &Row<'_>) -> Result<Revocation> {
-    let (issuer, name) = (row.get(2)?, row.get(3)?);
-    let what = match row.get_ref(1)?.as_str()? {
-        "token" => Revoked::Token { issuer, jti: name },
-        "session" => Revoked::Session { issuer, sid: name },
-        "subject" => {
-            let before = UnixTime(row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MAX));
-            Revoked::Subject { issuer, subject: name, before }
-        }
-        _ => Revoked::Input { digest: name },
-    };
+    let what = Revoked::of_columns(row.get_ref(1)?.as_str()?, row.get(2)?, row.get(3)?, row.get(4)?);
     Ok(Revocation { what, expires_at: UnixTime(row.get(5)?) })
 }

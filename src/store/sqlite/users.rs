@@ -7,35 +7,26 @@ use crate::base::UnixTime;
 use crate::store::users::claims_of;
 use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
 
+const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
+
 pub(super) fn by_name(reader: &Connection, username: &str) -> Result<Option<User>> {
-    reader
-        .prepare_cached(
-            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
-              WHERE username = ?",
-        )?
-        .query_row([username], user)
-        .optional()
+    reader.prepare_cached(&select("WHERE username = ?"))?.query_row([username], user).optional()
 }
 
 pub(super) fn by_id(reader: &Connection, id: &str) -> Result<Option<User>> {
     let Ok(id) = id.parse::<i64>() else { return Ok(None) };
-    reader
-        .prepare_cached(
-            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
-              WHERE id = ?",
-        )?
-        .query_row([id], user)
-        .optional()
+    reader.prepare_cached(&select("WHERE id = ?"))?.query_row([id], user).optional()
 }
 
 pub(super) fn after(reader: &Connection, username: &str) -> Result<Vec<User>> {
     reader
-        .prepare_cached(
-            "SELECT id, username, email, password, roles, scopes, claims, active, last_login FROM users \
-              WHERE username > ? ORDER BY username LIMIT 1000",
-        )?
+        .prepare_cached(&select("WHERE username > ? ORDER BY username LIMIT 1000"))?
         .query_map([username], user)?
         .collect()
+}
+
+fn select(which: &str) -> String {
+    format!("SELECT {COLUMNS} FROM users {which}")
 }
 
 fn user(row: &Row<'_>) -> Result<User> {
