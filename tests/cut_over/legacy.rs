@@ -180,3 +180,33 @@ pub(crate) async fn the_hook_is_called() {
     let question = service.only_request().json();
     assert_eq!((&question["event"], &question["user"]["username"]), (&json!("refresh"), &json!("ada")));
 }
+
+pub(crate) async fn a_changed_password_ends_old_tokens() {
+    let site = Site::start(|file| file.set("issuer.check_revoke_token", json!(true))).await;
+    let connection = site.connect().await;
+    let login = connection.post("/api/token/").json(json!({ "username": "ada", "password": PASSWORD })).await;
+    let fingerprint = claims(&login.json()["access"])["hash_password"].clone();
+    assert!(fingerprint.is_string(), "{}", login.text());
+    let told = |jti: &str| site.token("refresh", &json!({ "jti": jti, "hash_password": fingerprint }));
+    let untold = site.token("refresh", &json!({ "jti": "untold" }));
+    let lost = refresh(&connection, &untold).await;
+    assert_eq!(lost.status, 200, "the site did not look at the claim then: {}", lost.text());
+    assert_eq!(refresh(&connection, &untold).await.status, 200, "nor does its repetition");
+    assert_eq!(refresh(&connection, &told("before")).await.status, 200);
+
+    let passwd = site
+        .gate
+        .home
+        .run(&["user", "passwd", "ada", "--password-stdin"], "another-one-that-nothing-prints\n");
+    assert!(passwd.status.success(), "{}", String::from_utf8_lossy(&passwd.stderr));
+    for (token, why) in [
+        (told("after"), "another password"),
+        (site.token("refresh", &json!({ "jti": "null", "hash_password": null })), "no fingerprint"),
+        (untold, "the session ended with the password that began it"),
+    ] {
+        let answer = refresh(&connection, &token).await;
+        assert_eq!(answer.status, 401, "{why}: {}", answer.text());
+    }
+    let another = site.token("refresh", &json!({ "jti": "another" }));
+    assert_eq!(refresh(&connection, &another).await.status, 200);
+}

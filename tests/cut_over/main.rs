@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         trial("what_is_no_good_old_refresh_token_is_exchanged_for_nothing", None, || {
             block_on(legacy::nothing_for_bad_tokens());
         }),
+        trial("a_changed_password_ends_old_refresh_tokens_that_tell_of_it", None, || {
+            block_on(legacy::a_changed_password_ends_old_tokens());
+        }),
         trial("a_provider_s_tokens_are_taken_until_its_date_and_no_longer", None, || {
             block_on(legacy::until_its_date());
         }),
