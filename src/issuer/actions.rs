@@ -60,6 +60,7 @@ impl Issuer {
             session: &session,
             refresh: record,
             access,
+            replaces: None,
             most: self.rules.most_per_user,
             ending: self.ending(now),
         };

@@ -132,6 +132,7 @@ impl Issuer {
             session: &session,
             refresh: &refresh.record,
             access: AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) },
+            replaces: Some(old.old()),
             // Nobody logged in: sessions that are only carried over end no others.
             most: None,
             ending: self.ending(now),
@@ -141,8 +142,6 @@ impl Issuer {
             Err(StoreError::Conflict) => return Err(Refused::Conflict),
             Err(error) => return Err(error.into()),
         }
-        // Whoever comes second finds the successor's row, whether or not this was written.
-        self.sessions.blacklist(old.old(), None).await?;
         self.end_at_site(text, old, Some(&user.id), now).await;
         Ok(Granted {
             body: json!({"access": access.text, "refresh": refresh.text}),
