@@ -9,6 +9,7 @@ use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
 use super::mint::{self, NewRefresh, Stamp};
+use super::presented::Blacklisted;
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
@@ -119,17 +120,23 @@ impl Issuer {
     /// Ends a refresh token and, in Tollgate's own manner, its session.
     pub(super) async fn blacklist(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let text = fields::only(body, "refresh")?;
-        let token = self.read_refresh(text, now).await?;
+        let token = self.look_at_any_refresh(text, now).await?;
+        if token.blacklisted == Blacklisted::Here || token.session().is_some_and(|session| session.ended) {
+            return Err(TokenFault::Blacklisted.into());
+        }
         let ending = match self.compatibility {
-            Compatibility::Tollgate => {
+            Compatibility::Tollgate if !token.is_foreign() => {
                 living_session(text, &token)?;
                 Some(self.ending(now))
             }
-            Compatibility::SimpleJwt => None,
+            Compatibility::Tollgate | Compatibility::SimpleJwt => None,
         };
         self.end_at_site_first(text, &token, now).await?;
         let ended = self.sessions.blacklist(token.old(), ending).await?;
         let ended = ended.ok_or(TokenFault::Blacklisted)?;
+        if token.is_foreign() {
+            self.revoke(&[self.revocation_of(token.claims(), token.old().expires_at)], now).await?;
+        }
         if let Some(session) = token.session() {
             self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
         }

@@ -53,7 +53,7 @@ use self::site::Exchange;
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
+use crate::config::{self, Compatibility, Predecessor, SessionRules, TokenForm, TokenPaths};
 use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
@@ -99,6 +99,7 @@ pub struct Issuer {
     sessions: Arc<dyn Sessions>,
     /// Providers whose refresh tokens are exchanged.
     exchanges: Vec<Exchange>,
+    predecessors: Vec<Predecessor>,
     /// The tables of the site whose users these are.
     site: Option<Mirror>,
     successors: OnceCell<Successors>,
@@ -203,6 +204,7 @@ impl Issuer {
             throttle: Throttle::new(&config.throttle),
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
+            predecessors: config.predecessors(),
             site: open_site(&config.users).await?.map(|site| Mirror::new(site, &shared.metrics)),
             successors: OnceCell::new(),
             revocations: shared.revocations,

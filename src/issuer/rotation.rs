@@ -8,7 +8,7 @@ use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
 use super::mint::{self, Stamp};
-use super::presented::{RefreshPresented, UserClaim};
+use super::presented::{Blacklisted, RefreshPresented, UserClaim};
 use super::refused::{Refused, TokenFault};
 use super::session_event::SessionEvent;
 use super::{fields, fingerprint};
@@ -34,7 +34,7 @@ impl Issuer {
             return Ok(granted);
         }
         let old = self.look_at_refresh(text, now).await?;
-        if old.blacklisted {
+        if old.blacklisted != Blacklisted::No {
             return self.repeat(text, &old, now).await;
         }
         match self.exchange(text, &old, now).await? {

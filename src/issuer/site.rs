@@ -4,6 +4,7 @@
 //! many who come with the same old token one makes the session, and who lost the answer gets it again within the grace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -12,13 +13,34 @@ use super::answer::{Granted, Outcome};
 use super::fingerprint;
 use super::hook::Occasion;
 use super::mint::{self, Stamp};
-use super::presented::RefreshPresented;
+use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
-use crate::config;
+use crate::config::{self, Predecessor};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
 use crate::providers::{self, KeysOf, Provider, ProviderError};
-use crate::store::{AccessToken, Login, MirroredToken, NewSession, StoreError, User, UserId, Which};
+use crate::store::{
+    AccessToken, Ending, Login, MirroredToken, NewSession, Revocation, Revoked, StoreError, User, UserId,
+    Which,
+};
+
+/// What ends all tokens of a user that other issuers handed out, whether or not they were exchanged. Those of an issuer of
+/// our own name are ended if they were issued `before` this time, like ours.
+pub(super) fn of_predecessors(
+    predecessors: &[Predecessor],
+    user: &UserId,
+    ending: Ending<'_>,
+    before: UnixTime,
+) -> Vec<Revocation> {
+    let revocation = |Predecessor { issuer, .. }: &Predecessor, expires_at: UnixTime| {
+        // Nobody logs in there any more, in this second neither.
+        let is_ours = issuer.as_deref() == ending.issuer;
+        let before = if is_ours { before } else { ending.now.plus(Duration::from_secs(1)) };
+        let what = Revoked::Subject { issuer: issuer.clone(), subject: user.to_string(), before };
+        Revocation { what, expires_at: expires_at.plus(ending.leeway) }
+    };
+    predecessors.iter().map(|issuer| revocation(issuer, issuer.end(ending.now))).collect()
+}
 
 /// A provider whose refresh tokens are exchanged.
 pub(super) struct Exchange {
@@ -47,6 +69,34 @@ impl Issuer {
         text: &str,
         now: UnixTime,
     ) -> Result<Option<Granted>, Refused> {
+        let Some(old) = self.look_at_foreign(text, now).await? else { return Ok(None) };
+        match old.blacklisted {
+            Blacklisted::No => {}
+            Blacklisted::Here => return self.repeat(text, &old, now).await.map(Some),
+            Blacklisted::BySiteAlone => return Err(TokenFault::Blacklisted.into()),
+        }
+        match self.start_from(&old, text, now).await {
+            Err(Refused::Conflict) => {
+                // Another was faster.
+                self.repeat(text, &old, now).await.map(Some)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// A refresh token of ours or of another whose tokens are exchanged.
+    pub(super) async fn look_at_any_refresh(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<RefreshPresented, Refused> {
+        match self.look_at_foreign(text, now).await? {
+            Some(token) => Ok(token),
+            None => self.look_at_refresh(text, now).await,
+        }
+    }
+
+    async fn look_at_foreign(&self, text: &str, now: UnixTime) -> Result<Option<RefreshPresented>, Refused> {
         let Some(claims) = self.read_foreign(text, now)? else { return Ok(None) };
         let (Some(jti), Some(expires_at)) = (self.name_of(&claims).map(str::to_owned), claims.expires_at())
         else {
@@ -57,21 +107,9 @@ impl Issuer {
             // One of ours: the two have the same key.
             return Ok(None);
         }
+        let blacklisted = self.who_blacklisted(&jti, &state).await?;
         let user = self.user_of(&claims);
-        let old = RefreshPresented::foreign(jti, expires_at, user, claims, state.blacklisted);
-        if old.blacklisted {
-            return self.repeat(text, &old, now).await.map(Some);
-        }
-        if self.is_blacklisted_by_site(old.jti()).await? {
-            return Err(TokenFault::Blacklisted.into());
-        }
-        match self.start_from(&old, text, now).await {
-            Err(Refused::Conflict) => {
-                // Another was faster.
-                self.repeat(text, &old, now).await.map(Some)
-            }
-            answer => answer.map(Some),
-        }
+        Ok(Some(RefreshPresented::foreign(jti, expires_at, user, claims, blacklisted)))
     }
 
     /// The claims of a good refresh token of another issuer.
@@ -93,9 +131,12 @@ impl Issuer {
             Err(PolicyError::WrongTokenType) => return Err(TokenFault::WrongType),
             Err(_) => return Err(TokenFault::Invalid),
         }
-        let names = self.revocations.names(token.claims(), token.signing_input());
-        if self.revocations.is_revoked(&names, now) {
-            return Err(TokenFault::Blacklisted);
+        // Where any issuer will do, a user's tokens are ended under no name, and this one may have one.
+        for name in [issuer, None] {
+            let names = self.revocations.names_under(name, token.claims(), token.signing_input());
+            if self.revocations.is_revoked(&names, now) {
+                return Err(TokenFault::Blacklisted);
+            }
         }
         Ok(Some(token.into_claims()))
     }

@@ -9,6 +9,7 @@ use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
+use super::presented::Blacklisted;
 use super::refused::{Refused, TokenFault};
 use super::{fields, mint};
 use crate::base::{Secret, UnixTime};
@@ -43,7 +44,10 @@ impl Issuer {
     /// The same token with a later end. Its name stays, so the old text stays good, and nothing is written. Its user
     /// is looked up where it is used.
     pub(super) async fn sliding_refresh(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
-        let token = self.read_sliding(fields::only(body, "token")?, now).await?;
+        let token = self.look_at_sliding(fields::only(body, "token")?, now).await?;
+        if token.blacklisted != Blacklisted::No {
+            return Err(TokenFault::Blacklisted.into());
+        }
         let claim = &self.form.sliding.refresh_exp_claim;
         let end = match token.members().get(claim) {
             None => return Err(Refused::NoSlidingEnd(claim.clone())),

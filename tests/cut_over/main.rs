@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod halves;
 mod legacy;
+mod logouts;
 mod mirror;
 mod site;
 #[path = "../support/mod.rs"]
@@ -44,6 +46,12 @@ fn main() -> ExitCode {
         trial("a_changed_password_ends_old_refresh_tokens_that_tell_of_it", None, || {
             block_on(legacy::a_changed_password_ends_old_tokens());
         }),
+        trial("all_old_tokens_of_a_user_end_with_all_his_others", None, || {
+            block_on(logouts::the_end_of_all_of_a_user_s_tokens());
+        }),
+        trial("an_old_refresh_token_that_was_not_exchanged_ends_by_logout_and_by_blacklist", None, || {
+            block_on(logouts::the_end_of_one_old_token());
+        }),
         trial("a_provider_s_tokens_are_taken_until_its_date_and_no_longer", None, || {
             block_on(legacy::until_its_date());
         }),
@@ -71,6 +79,27 @@ fn main() -> ExitCode {
         trial("a_token_of_the_site_has_the_grace_of_its_exchange", missing.as_deref(), || {
             block_on(mirror::a_token_of_the_site_has_the_grace_of_its_exchange());
         }),
+        trial(
+            "the_end_of_a_refresh_token_that_was_done_by_half_can_be_done_again",
+            missing.as_deref(),
+            || {
+                block_on(halves::refresh_tokens());
+            },
+        ),
+        trial(
+            "the_end_of_a_sliding_token_that_was_done_by_half_can_be_done_again",
+            missing.as_deref(),
+            || {
+                block_on(halves::sliding_tokens());
+            },
+        ),
+        trial(
+            "an_old_refresh_token_that_the_site_ended_is_exchanged_for_nothing",
+            missing.as_deref(),
+            || {
+                block_on(halves::a_token_of_another_key_that_the_site_ended());
+            },
+        ),
         trial("a_logout_that_was_done_by_half_can_be_done_again", missing.as_deref(), || {
             block_on(mirror::a_logout_that_was_done_by_half_can_be_done_again());
         }),
