@@ -95,9 +95,13 @@ pub(crate) async fn sliding_tokens() {
 
 /// What the site ended before the move is exchanged for nothing.
 pub(crate) async fn a_token_of_another_key_that_the_site_ended() {
-    for mirror in [true, false] {
-        let key = "issuer.users.django.token_blacklist.mirror";
-        let (site, legacy) = with_legacy_key(|file| file.set(key, json!(mirror))).await;
+    for (compatibility, mirror) in [("simplejwt", true), ("tollgate", false)] {
+        let change = |file: Config| {
+            file.set("issuer.compatibility", json!(compatibility))
+                .set("issuer.algorithm", json!("HS256"))
+                .set("issuer.users.django.token_blacklist.mirror", json!(mirror))
+        };
+        let (site, legacy) = with_legacy_key(change).await;
         let (ended, alive) = (token(&legacy, "refresh", "ended"), token(&legacy, "refresh", "alive"));
         for (jti, is_ended) in [("ended", true), ("alive", false)] {
             site.server.execute(&format!(
