@@ -13,10 +13,11 @@ use super::presented::Blacklisted;
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
+use super::site::Told;
 use super::{Issuer, fields};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
-use crate::store::{AccessToken, Login, NewSession, User};
+use crate::store::{AccessToken, Login, NewSession, User, Which};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
@@ -132,6 +133,11 @@ impl Issuer {
             Compatibility::Tollgate | Compatibility::SimpleJwt => None,
         };
         self.end_at_site_first(text, &token, now).await?;
+        let told = match (token.session(), &ending) {
+            // Without `blacklist_after_rotation` others of the session may be good.
+            (Some(session), Some(_)) => self.end_sessions_at_site(Which::Session(&session.sid), now).await?,
+            _ => Told::default(),
+        };
         let ended = self.sessions.blacklist(token.old(), ending).await?;
         let ended = ended.ok_or(TokenFault::Blacklisted)?;
         if token.is_foreign() {
@@ -139,6 +145,7 @@ impl Issuer {
         }
         if let Some(session) = token.session() {
             self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
+            self.end_newer_at_site(&told, &ended, now).await;
         }
         Ok(Granted { body: json!({}), outcome: Outcome::Blacklisted, subject: token.user().into_id() })
     }

@@ -94,10 +94,7 @@ impl Issuer {
     }
 
     async fn end_one(&self, session: &SessionRecord, now: UnixTime) -> Result<(), Refused> {
-        self.end_sessions_at_site(Which::Session(&session.sid), now).await?;
-        let ended = self.sessions.end(Which::Session(&session.sid), self.ending(now)).await?;
-        self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
-        Ok(())
+        self.end_these(Which::Session(&session.sid), &session.user, now).await
     }
 
     /// Ends a refresh token of no session; or the session, if one was begun with it meanwhile.
@@ -111,10 +108,17 @@ impl Issuer {
         self.revoke(&[self.revocation_of(token.claims(), token.old().expires_at)], now).await
     }
 
-    async fn end_all(&self, user: &UserId, now: UnixTime) -> Result<(), Refused> {
-        self.end_sessions_at_site(Which::User(user), now).await?;
-        let ended = self.sessions.end(Which::User(user), self.ending(now)).await?;
+    /// Ends sessions, at the site first.
+    async fn end_these(&self, which: Which<'_>, user: &UserId, now: UnixTime) -> Result<(), Refused> {
+        let told = self.end_sessions_at_site(which, now).await?;
+        let ended = self.sessions.end(which, self.ending(now)).await?;
         self.sessions_ended(SessionEvent::EndedByLogout, user, &ended, now);
+        self.end_newer_at_site(&told, &ended, now).await;
+        Ok(())
+    }
+
+    async fn end_all(&self, user: &UserId, now: UnixTime) -> Result<(), Refused> {
+        self.end_these(Which::User(user), user, now).await?;
         let mut revocations = of_predecessors(&self.predecessors, user, self.ending(now), now);
         if self.compatibility == Compatibility::SimpleJwt {
             // Tokens of SimpleJWT itself, of which no session knows.
@@ -206,12 +210,9 @@ impl Issuer {
         if let Some(session) = token.session() {
             return Ok(Leaving::Session(session.clone()));
         }
-        // Copies of it may have been renewed since.
-        let end = token.members().get(&self.form.sliding.refresh_exp_claim).and_then(Value::as_i64);
-        let expires_at = token.old().expires_at.max(UnixTime(end.unwrap_or_default()));
         Ok(Leaving::Token {
             user: token.user().into_id().map(UserId::new),
-            revocation: self.revocation_of(token.claims(), expires_at),
+            revocation: self.revocation_of(token.claims(), token.old().expires_at),
         })
     }
 

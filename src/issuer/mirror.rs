@@ -120,11 +120,9 @@ impl Mirror {
         self.defer(what, now);
     }
 
-    /// Tells the site of sessions that were ended here without a client's asking.
-    pub(super) fn end_sessions(&self, sids: &[String], now: UnixTime) {
-        for sid in sids {
-            self.defer(What::Session { sid: sid.clone() }, now);
-        }
+    /// Tells the site later of a session that was ended here.
+    pub(super) fn end_session(&self, sid: &str, now: UnixTime) {
+        self.defer(What::Session { sid: sid.to_owned() }, now);
     }
 
     async fn write(&self, token: MirroredToken<'_>, now: UnixTime) -> Result<(), StoreError> {

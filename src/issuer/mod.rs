@@ -49,7 +49,7 @@ use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::mirror::Mirror;
 use self::refused::Refused;
-use self::site::Exchange;
+use self::site::{Exchange, open_site};
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
@@ -59,8 +59,8 @@ use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
-    PasswordError, Passwords, Sessions, Unanswered, Users,
+    self, ClaimQueries, ClaimQueryError, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords,
+    Sessions, Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -68,6 +68,7 @@ pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
 pub use session_event::SessionEvent;
+pub use site::{end_user_at_site, open_mirror};
 pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
 pub use upkeep::{ShuttingOut, shut_out};
@@ -329,15 +330,6 @@ async fn open_queries(claims: &[(String, config::ClaimSource)]) -> Result<ClaimQ
         tracing::warn!("no tokens are issued until this query can be carried out: {error}");
     }
     Ok(queries)
-}
-
-/// The blacklist of the site in whose tables users are looked up.
-async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, store::OpenError> {
-    let config::Users::Django(django) = users else { return Ok(None) };
-    match &django.token_blacklist {
-        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
-        None => Ok(None),
-    }
 }
 
 /// Whether the client takes JSON. Django REST framework offers HTML too; who asks for that gets JSON here.

@@ -109,14 +109,17 @@ impl Issuer {
         Ok(Presented { claims: token.into_claims(), remaining, revoked })
     }
 
-    /// A sliding token, as [`Self::look_at_refresh`].
+    /// A sliding token, as [`Self::look_at_refresh`]. It counts as long as its copies can be renewed.
     pub(super) async fn look_at_sliding(
         &self,
         text: &str,
         now: UnixTime,
     ) -> Result<RefreshPresented, Refused> {
         let token = self.read_by(&self.sliding_policy, text, now)?;
-        self.look_up(token).await
+        let mut token = self.look_up(token).await?;
+        let end = token.members().get(&self.form.sliding.refresh_exp_claim).and_then(Value::as_i64);
+        token.expires_at = token.expires_at.max(UnixTime(end.unwrap_or_default()));
+        Ok(token)
     }
 
     /// A refresh token. Whether it is blacklisted, and whether its session lives, is the caller's to ask.

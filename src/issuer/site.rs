@@ -3,6 +3,7 @@
 //! A refresh token of the old key is exchanged for a session of ours, once. Its successor is derived as any other's, so of
 //! many who come with the same old token one makes the session, and who lost the answer gets it again within the grace.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::config::{self, Predecessor};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
 use crate::providers::{self, KeysOf, Provider, ProviderError};
 use crate::store::{
-    AccessToken, Ending, Login, MirroredToken, NewSession, Revocation, Revoked, StoreError, User, UserId,
-    Which,
+    AccessToken, DjangoBlacklist, Ended, Ending, Login, MirroredToken, NewSession, OpenError, Revocation,
+    Revoked, Sessions, StoreError, User, UserId, Which,
 };
 
 /// What ends all tokens of a user that other issuers handed out, whether or not they were exchanged. Those of an issuer of
@@ -256,13 +257,87 @@ impl Issuer {
         Ok(mirror.site().blacklist(mirrored, now).await?)
     }
 
-    /// Ends at the site the refresh tokens of sessions that are about to end here.
-    pub(super) async fn end_sessions_at_site(&self, which: Which<'_>, now: UnixTime) -> Result<(), Refused> {
-        let Some(mirror) = self.mirror() else { return Ok(()) };
-        for (jti, expires_at) in self.sessions.live_refresh_tokens(which, now).await? {
-            let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
-            mirror.site().blacklist(token, now).await?;
-        }
-        Ok(())
+    /// Ends at the site the refresh tokens of sessions that are about to end here, and tells which.
+    pub(super) async fn end_sessions_at_site(
+        &self,
+        which: Which<'_>,
+        now: UnixTime,
+    ) -> Result<Told, Refused> {
+        let Some(mirror) = self.mirror() else { return Ok(Told::default()) };
+        Ok(end_at(mirror.site(), &*self.sessions, which, now).await?)
     }
+
+    /// Ends at the site what came between its being told of sessions and their end here, such as the successor of a token
+    /// that was refreshed at that moment: it is told later if need be.
+    pub(super) async fn end_newer_at_site(&self, told: &Told, ended: &Ended, now: UnixTime) {
+        let Some(mirror) = self.mirror() else { return };
+        for sid in &ended.sessions {
+            match self.sessions.live_refresh_tokens(Which::Session(sid), now).await {
+                Ok(tokens) => {
+                    for (jti, expires_at) in tokens.iter().filter(|(jti, _)| !told.0.contains(jti)) {
+                        let token = MirroredToken { jti, text: "", user: None, expires_at: *expires_at };
+                        mirror.end_token(token, now).await;
+                    }
+                }
+                Err(_) => mirror.end_session(sid, now),
+            }
+        }
+    }
+}
+
+/// The blacklist of the site in whose tables users are looked up.
+pub(super) async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
+    let config::Users::Django(django) = users else { return Ok(None) };
+    match &django.token_blacklist {
+        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same for a command, and only where rows are written to it: what a command ends the site must be told of, so that a
+/// roll-back does not revive it.
+///
+/// # Errors
+/// [`OpenError`], if the file names tables that are not there.
+pub async fn open_mirror(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
+    Ok(open_site(users).await?.filter(DjangoBlacklist::mirrors))
+}
+
+/// Ends all refresh tokens of a user at the site.
+///
+/// # Errors
+/// [`StoreError`]; it may have been done in part, and can be done again, also when the user's sessions have ended here.
+pub async fn end_user_at_site(
+    site: &DjangoBlacklist,
+    sessions: &dyn Sessions,
+    user: &UserId,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    end_at(site, sessions, Which::User(user), now).await.map(drop)
+}
+
+/// The refresh tokens of sessions that the site knows as ended, by their `jti`.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashSet<String>);
+
+/// Ends the refresh tokens of sessions at the site; of a user also those of which no session is known.
+async fn end_at(
+    site: &DjangoBlacklist,
+    sessions: &dyn Sessions,
+    which: Which<'_>,
+    now: UnixTime,
+) -> Result<Told, StoreError> {
+    if let Which::User(user) = which {
+        site.blacklist_user(user, now).await?;
+    }
+    let mut told = HashSet::new();
+    for (jti, expires_at) in sessions.live_refresh_tokens(which, now).await? {
+        // Of one that was issued before rows were mirrored the site knows nothing.
+        if !site.is_blacklisted(&jti).await? {
+            let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
+            site.blacklist(token, now).await?;
+        }
+        told.insert(jti);
+    }
+    Ok(Told(told))
 }

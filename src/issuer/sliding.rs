@@ -27,12 +27,11 @@ impl Issuer {
         let user = self.log_in(username, Secret::new(password), client).await?;
         let mut claims = self.mint.sliding_claims(&user, now);
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
-        let token = self.mint.refresh(&self.keys, claims)?;
-        let access = AccessToken {
-            // Each copy has this name, however often it was renewed.
-            expires_at: now.plus(self.form.sliding.refresh_lifetime),
-            jti: self.kept_jti(&token.record.jti),
-        };
+        let mut token = self.mint.refresh(&self.keys, claims)?;
+        // Each copy has this name, however often it was renewed.
+        token.record.expires_at = now.plus(self.form.sliding.refresh_lifetime);
+        let access =
+            AccessToken { expires_at: token.record.expires_at, jti: self.kept_jti(&token.record.jti) };
         self.begin_session(&user, mint::new_id(), &token, access, now).await?;
         Ok(Granted {
             body: json!({"token": token.text}),

@@ -13,6 +13,7 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+mod told;
 
 use std::process::ExitCode;
 
@@ -58,8 +59,8 @@ fn main() -> ExitCode {
     ];
     let missing = server_missing(DatabaseKind::Postgres.program());
     trials.extend([
-        trial("what_a_locked_table_did_not_take_the_site_is_told_in_order", missing.as_deref(), || {
-            block_on(mirror::what_a_locked_table_did_not_take_is_told_in_order());
+        trial("what_a_locked_table_did_not_take_the_site_is_told_later", missing.as_deref(), || {
+            block_on(mirror::what_a_locked_table_did_not_take_is_told());
         }),
         trial("a_site_s_server_that_stops_and_starts_again_is_told_what_ended", missing.as_deref(), || {
             block_on(mirror::a_server_that_stops_and_starts_again_is_told());
@@ -78,6 +79,21 @@ fn main() -> ExitCode {
         }),
         trial("a_token_of_the_site_has_the_grace_of_its_exchange", missing.as_deref(), || {
             block_on(mirror::a_token_of_the_site_has_the_grace_of_its_exchange());
+        }),
+        trial("a_row_that_the_site_refuses_keeps_no_other_back", missing.as_deref(), || {
+            block_on(told::a_refused_row_keeps_no_other_back());
+        }),
+        trial("the_site_is_told_of_several_ends_at_a_time", missing.as_deref(), || {
+            block_on(told::several_at_a_time());
+        }),
+        trial("a_refresh_amid_a_logout_leaves_no_token_at_the_site", missing.as_deref(), || {
+            block_on(told::a_refresh_amid_a_logout());
+        }),
+        trial("the_end_of_a_session_leaves_no_other_token_at_the_site", missing.as_deref(), || {
+            block_on(told::what_else_is_good());
+        }),
+        trial("what_a_command_ends_the_site_is_told", missing.as_deref(), || {
+            block_on(told::commands());
         }),
         trial("a_refresh_token_ended_by_half_can_be_ended_again", missing.as_deref(), || {
             block_on(halves::refresh_tokens());
