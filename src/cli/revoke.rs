@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
+use serde_json::Value;
 
 use super::token::{lifetime_of_a_token, read_token};
+use super::user_sessions::untold;
 use super::{Failure, issuer, open_store, runtime};
-use crate::base::UnixTime;
-use crate::config::{self, Config, KeySource};
+use crate::base::{TokenClass, UnixTime};
+use crate::config::{self, Config, KeySource, TokenForm};
+use crate::issuer::open_mirror;
 use crate::jwt::{self, Limits};
 use crate::revocations::Naming;
 use crate::server::clock;
-use crate::store::{Missing, Revocation, Revoked};
+use crate::store::{MirroredToken, Missing, Revocation, Revoked};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -33,18 +36,53 @@ impl Revoke {
     pub(super) fn run(self, config: &Config, file: &std::path::Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
-        let revocations = match self.jti {
-            Some(jti) => vec![own_token(issuer, jti, now)],
-            None => any_token(config, issuer, &read_token(self.token)?, self.expires_in, now)?,
+        let (text, revocations) = match &self.jti {
+            Some(jti) => (String::new(), vec![own_token(issuer, jti.clone(), now)]),
+            None => {
+                let text = read_token(self.token)?;
+                let revocations = any_token(config, issuer, &text, self.expires_in, now)?;
+                (text, revocations)
+            }
         };
         let expires_at = revocations[0].expires_at;
+        let for_site = match self.jti {
+            Some(jti) => Some((jti, expires_at)),
+            None => refresh_token(&issuer.form, &text),
+        };
         runtime()?.block_on(async {
             let store = open_store(issuer, Missing::Refuse).await?;
-            store.revoke(&revocations).await.map_err(|error| Failure::of(&error))
-        })?;
-        println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
-        Ok(())
+            store.revoke(&revocations).await.map_err(|error| Failure::of(&error))?;
+            println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
+            match for_site {
+                Some((jti, expires_at)) => {
+                    let token = MirroredToken { jti: &jti, text: &text, user: None, expires_at };
+                    tell_site(issuer, token, now).await.map_err(|why| untold(&why))
+                }
+                None => Ok(()),
+            }
+        })
     }
+}
+
+async fn tell_site(issuer: &config::Issuer, token: MirroredToken<'_>, now: UnixTime) -> Result<(), Failure> {
+    let Some(site) = open_mirror(&issuer.users).await.map_err(|error| Failure::of(&error))? else {
+        return Ok(());
+    };
+    site.blacklist(token, now).await.map_err(|error| Failure::of(&error))
+}
+
+/// The name and the end of a token that the site would look for in its blacklist: a refresh or a sliding token.
+fn refresh_token(form: &TokenForm, text: &str) -> Option<(String, UnixTime)> {
+    let token = jwt::parse(text.as_bytes(), &Limits::default()).ok()?;
+    let claim = |name: &str| token.claims().members().get(name);
+    let kept = [TokenClass::Sliding.token_type(), "refresh"];
+    let token_type = claim(&form.token_type_claim)?.as_str()?;
+    let jti = claim(&form.jti_claim)?.as_str()?;
+    let renewed_until = claim(&form.sliding.refresh_exp_claim).and_then(Value::as_i64).map(UnixTime);
+    kept.contains(&token_type).then(|| {
+        let expires_at = token.claims().expires_at().unwrap_or(UnixTime(0));
+        (jti.to_owned(), renewed_until.map_or(expires_at, |end| end.max(expires_at)))
+    })
 }
 
 /// When it expires nobody knows, but no token of ours lives longer.
