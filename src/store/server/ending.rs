@@ -150,8 +150,8 @@ async fn take_numbers(write: &mut Link, count: i64) -> Result<i64, sqlx::Error> 
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({QUEUE}); "),
         Dialect::MySql | Dialect::Sqlite => String::new(),
     };
-    let taken = format!("UPDATE counters SET value = value + {count} WHERE name = 'revocations'; {HIGHEST}");
-    let rows = write.script(queue + &taken).await?;
+    let take = format!("UPDATE counters SET value = value + {count} WHERE name = 'revocations'");
+    let rows = write.script(format!("{queue}{take}; {HIGHEST}")).await?;
     let highest: i64 = rows.last().ok_or(sqlx::Error::RowNotFound)?.get(0)?;
     Ok(highest - count)
 }
