@@ -193,7 +193,7 @@ fn revocation(row: &Selected) -> Result<Revocation, sqlx::Error> {
 }
 
 /// All of them, in portions of a few sizes.
-fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= all.len())?;
         let (some, others) = all.split_at(size);
@@ -202,7 +202,7 @@ fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-fn repeated(place: &str, times: usize) -> String {
+pub(super) fn repeated(place: &str, times: usize) -> String {
     vec![place; times].join(", ")
 }
 
