@@ -257,6 +257,9 @@ impl Issuer {
             ref other => return Err(Refused::Method(other.clone())),
         }
         let body = Body::read(request.headers(), request.body())?;
+        if action.takes_tokens() && !self.revocations.is_loaded() {
+            return Err(Refused::RevocationsUnread);
+        }
         match action {
             Action::Obtain => self.obtain(&body, client, now).await,
             Action::Refresh => self.refresh(&body, now).await,

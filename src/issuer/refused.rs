@@ -55,6 +55,8 @@ pub(super) enum Refused {
     Conflict,
     /// Too many passwords wait to be hashed.
     Busy(PasswordError),
+    /// Which tokens were ended is not read yet.
+    RevocationsUnread,
     /// The database does not answer.
     Store(StoreError),
     /// The site's service does not say what the token should.
@@ -109,7 +111,7 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -151,6 +153,10 @@ impl Refused {
             }
             Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
             Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
+            Self::RevocationsUnread => with_code(
+                "Which tokens were ended is not known yet. Try again in a moment.",
+                "revocations_unavailable",
+            ),
             Self::Store(_) => with_code(
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
@@ -167,7 +173,9 @@ impl Refused {
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => Some(RETRY_AFTER),
+            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+                Some(RETRY_AFTER)
+            }
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -202,7 +210,7 @@ impl Refused {
                 Outcome::RefusedToken
             }
             Self::Busy(_) => Outcome::Busy,
-            Self::Store(_) => Outcome::StoreUnavailable,
+            Self::RevocationsUnread | Self::Store(_) => Outcome::StoreUnavailable,
             Self::Hook(_) | Self::Query(_) => Outcome::ClaimsUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
@@ -227,6 +235,7 @@ impl Refused {
             | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Busy(_)
+            | Self::RevocationsUnread
             | Self::Store(_)
             | Self::Hook(_)
             | Self::Query(_)
@@ -253,6 +262,7 @@ impl Refused {
             | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
+            | Self::RevocationsUnread
             | Self::Conflict
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_)
