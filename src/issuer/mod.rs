@@ -86,6 +86,8 @@ pub struct Issuer {
     leeway: Duration,
     /// So long after their `exp` its tokens may still be taken.
     longest_leeway: Duration,
+    /// The `WWW-Authenticate` of each 401.
+    challenge: HeaderValue,
     keys: Keys,
     mint: Mint,
     claim_queries: ClaimQueries,
@@ -190,6 +192,7 @@ impl Issuer {
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
+            challenge: answer::challenge(&config.scheme),
             longest_leeway: config.longest_leeway,
             users: store::open_users(
                 &config.users,
@@ -236,7 +239,7 @@ impl Issuer {
                 let no_store = holds_tokens && self.compatibility == Compatibility::Tollgate;
                 Answer::granted(granted, no_store)
             }
-            Err(refused) => Answer::refused(refused),
+            Err(refused) => Answer::refused(refused, &self.challenge),
         };
         if is_head { answer.without_body() } else { answer }
     }
