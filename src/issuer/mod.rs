@@ -42,7 +42,6 @@ use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
-use self::hook::Hook;
 use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
@@ -59,14 +58,16 @@ use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
-    PasswordError, Passwords, Sessions, Unanswered, Users,
+    self, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError,
+    Passwords, Sessions, Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
+pub use fresh_claims::{FreshClaims, FreshClaimsError};
+pub use hook::HookError;
 pub use session_event::SessionEvent;
 pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
@@ -90,8 +91,7 @@ pub struct Issuer {
     challenge: HeaderValue,
     keys: Keys,
     mint: Mint,
-    claim_queries: ClaimQueries,
-    hook: Option<Hook>,
+    fresh_claims: FreshClaims,
     policy: Policy,
     sliding_policy: Policy,
     users: Box<dyn Users>,
@@ -185,8 +185,7 @@ impl Issuer {
             name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
-            claim_queries: open_queries(&config.claims).await?,
-            hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
+            fresh_claims: FreshClaims::open(config).await?,
             policy: presented::policy(config, "refresh"),
             sliding_policy: presented::policy(config, "sliding"),
             update_last_login: config.update_last_login,
@@ -321,15 +320,6 @@ impl Issuer {
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
     }
-}
-
-/// The queries of `issuer.claims`.
-async fn open_queries(claims: &[(String, config::ClaimSource)]) -> Result<ClaimQueries, ClaimQueryError> {
-    let (queries, unseen) = ClaimQueries::open(claims).await?;
-    for error in unseen {
-        tracing::warn!("no tokens are issued until this query can be carried out: {error}");
-    }
-    Ok(queries)
 }
 
 /// The blacklist of the site in whose tables users are looked up.
