@@ -89,6 +89,9 @@ fn main() -> ExitCode {
             add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
                 block_on(django::simultaneous_logins_that_renew_a_hash(database));
             }),
+            add("whoever_the_site_shuts_out_loses_sessions_and_tokens", |database| {
+                block_on(django::shut_out(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),
