@@ -161,7 +161,8 @@ fn mint(home: &Home) -> Output {
     home.run(&["token", "mint", "--user", "ada"], "")
 }
 
-#[tokio::test]
+// The command is waited for on one thread, the service answers on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_minted_token_says_what_databases_and_the_site_s_service_tell_a_login() {
     let app = Upstream::echo().await;
     let says = Arc::new(Mutex::new(json!({ "tenant": "north" })));
@@ -196,14 +197,8 @@ async fn a_minted_token_says_what_databases_and_the_site_s_service_tell_a_login(
     accounts.execute("CREATE TABLE accounts (user_id integer, plan text)").await.unwrap();
     accounts.execute("INSERT INTO accounts VALUES (1, 'gold')").await.unwrap();
     assert!(add(&home, "ada", &[]).status.success());
-    let home = Arc::new(home);
-    // The service is of this thread's runtime.
-    let mint = async || {
-        let home = Arc::clone(&home);
-        tokio::task::spawn_blocking(move || mint(&home)).await.unwrap()
-    };
 
-    let output = mint().await;
+    let output = mint(&home);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let claims = claims_of(text(&output.stdout).trim());
     assert_eq!((&claims["plan"], &claims["tenant"]), (&json!("gold"), &json!("north")));
@@ -218,7 +213,7 @@ async fn a_minted_token_says_what_databases_and_the_site_s_service_tell_a_login(
     ] {
         *says.lock().unwrap() = answer;
         accounts.execute(change).await.unwrap();
-        let output = mint().await;
+        let output = mint(&home);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
         assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
         assert!(!text(&output.stderr).contains("panicked"));

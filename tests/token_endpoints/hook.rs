@@ -145,22 +145,28 @@ async fn silent() -> Upstream {
 #[tokio::test]
 async fn a_service_that_never_answers_costs_its_timeout_and_no_more() {
     let timeout = Duration::from_secs(1);
-    let service = silent().await;
-    let site = site_of(&service, "fail", timeout).await;
-    let connection = site.connect().await;
-    // A password is hashed in any case.
-    let start = Instant::now();
-    assert_eq!(connection.post("/api/token/").json(credentials(USER, "wrong")).await.status, 401);
-    let without = start.elapsed();
-    assert_eq!(service.requests_seen(), 0);
+    let begins = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"tenant\":";
+    let stalls = Upstream::scripted([Step::Read, Step::send(begins), Step::Stall]).await;
+    for service in [silent().await, stalls] {
+        let site = site_of(&service, "fail", timeout).await;
+        let connection = site.connect().await;
+        // A password is hashed in any case.
+        let start = Instant::now();
+        assert_eq!(connection.post("/api/token/").json(credentials(USER, "wrong")).await.status, 401);
+        let without = start.elapsed();
+        assert_eq!(service.requests_seen(), 0);
 
-    let start = Instant::now();
-    let login = connection.post("/api/token/").json(credentials(USER, PASSWORD)).await;
-    let took = start.elapsed();
-    assert_refused(&login, 503, "claims_unavailable");
-    assert!(login.header("retry-after").is_some());
-    assert!((timeout..timeout + without + Duration::from_secs(1)).contains(&took), "{took:?}, {without:?}");
-    assert_eq!(service.requests_seen(), 1, "and is asked once");
+        let start = Instant::now();
+        let login = connection.post("/api/token/").json(credentials(USER, PASSWORD)).await;
+        let took = start.elapsed();
+        assert_refused(&login, 503, "claims_unavailable");
+        assert!(login.header("retry-after").is_some());
+        assert!(
+            (timeout..timeout + without + Duration::from_secs(1)).contains(&took),
+            "{took:?}, {without:?}"
+        );
+        assert_eq!(service.requests_seen(), 1, "and is asked once");
+    }
 }
 
 #[tokio::test]
