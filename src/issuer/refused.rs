@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::fresh_claims::FreshClaimsError;
 use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
@@ -293,9 +294,12 @@ impl From<StoreError> for Refused {
     }
 }
 
-impl From<ClaimQueryError> for Refused {
-    fn from(error: ClaimQueryError) -> Self {
-        Self::Query(error)
+impl From<FreshClaimsError> for Refused {
+    fn from(error: FreshClaimsError) -> Self {
+        match error {
+            FreshClaimsError::Query(error) => Self::Query(error),
+            FreshClaimsError::Hook(error) => Self::Hook(error),
+        }
     }
 }
 
