@@ -36,25 +36,28 @@ impl Revoke {
     pub(super) fn run(self, config: &Config, file: &std::path::Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
-        let (text, revocations) = match &self.jti {
-            Some(jti) => (String::new(), vec![own_token(issuer, jti.clone(), now)]),
-            None => {
-                let text = read_token(self.token)?;
-                let revocations = any_token(config, issuer, &text, self.expires_in, now)?;
-                (text, revocations)
-            }
+        let text = match self.jti {
+            Some(_) => String::new(),
+            None => read_token(self.token)?,
         };
-        let expires_at = revocations[0].expires_at;
-        let for_site = match self.jti {
-            Some(jti) => Some((jti, expires_at)),
-            None => refresh_token(&issuer.form, &text),
+        let of_text = match &self.jti {
+            Some(_) => Vec::new(),
+            None => any_token(config, issuer, &text, self.expires_in, now)?,
         };
         runtime()?.block_on(async {
             let store = open_store(issuer, Missing::Refuse).await?;
+            let revocations = match &self.jti {
+                Some(jti) => {
+                    let minted = store.minted_until(None).await.map_err(|error| Failure::of(&error))?;
+                    vec![own_token(issuer, jti.clone(), now.plus(issuer.longest_lifetime()).max(minted))]
+                }
+                None => of_text,
+            };
             store.revoke(&revocations).await.map_err(|error| Failure::of(&error))?;
+            let expires_at = revocations[0].expires_at;
             println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
-            match for_site {
-                Some((jti, expires_at)) => {
+            match self.jti.or_else(|| name_for_site(&issuer.form, &text)) {
+                Some(jti) => {
                     let token = MirroredToken { jti: &jti, text: &text, user: None, expires_at };
                     tell_site(issuer, token, now).await.map_err(|why| untold(&why))
                 }
@@ -71,26 +74,21 @@ async fn tell_site(issuer: &config::Issuer, token: MirroredToken<'_>, now: UnixT
     site.blacklist(token, now).await.map_err(|error| Failure::of(&error))
 }
 
-/// The name and the end of a token that the site would look for in its blacklist: a refresh or a sliding token.
-fn refresh_token(form: &TokenForm, text: &str) -> Option<(String, UnixTime)> {
+/// The name of a token that the site would look for in its blacklist: a refresh or a sliding token.
+fn name_for_site(form: &TokenForm, text: &str) -> Option<String> {
     let token = jwt::parse(text.as_bytes(), &Limits::default()).ok()?;
     let claim = |name: &str| token.claims().members().get(name);
     let kept = [TokenClass::Sliding.token_type(), "refresh"];
     let token_type = claim(&form.token_type_claim)?.as_str()?;
     let jti = claim(&form.jti_claim)?.as_str()?;
-    let renewed_until = claim(&form.sliding.refresh_exp_claim).and_then(Value::as_i64).map(UnixTime);
-    kept.contains(&token_type).then(|| {
-        let expires_at = token.claims().expires_at().unwrap_or(UnixTime(0));
-        (jti.to_owned(), renewed_until.map_or(expires_at, |end| end.max(expires_at)))
-    })
+    kept.contains(&token_type).then(|| jti.to_owned())
 }
 
-/// When it expires nobody knows, but no token of ours lives longer.
-fn own_token(issuer: &config::Issuer, jti: String, now: UnixTime) -> Revocation {
-    let longest = issuer.access_token_lifetime.max(issuer.refresh_token_lifetime);
+/// When it expires nobody knows, but no token of ours lives longer than to `last`.
+fn own_token(issuer: &config::Issuer, jti: String, last: UnixTime) -> Revocation {
     Revocation {
         what: Revoked::Token { issuer: issuer.issuer.clone(), jti },
-        expires_at: now.plus(longest).plus(issuer.longest_leeway),
+        expires_at: last.plus(issuer.longest_leeway),
     }
 }
 
@@ -119,7 +117,13 @@ fn any_token(
     };
     let claims = token.claims();
     let unending = || Failure::Other("the token says of no time when it expires (`exp`)".to_owned());
-    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(ours.longest_leeway);
+    let expires_at = claims.expires_at().ok_or_else(unending)?;
+    // Copies of a sliding token have its name, and may be renewed until then.
+    let sliding = &ours.form.sliding;
+    let renewed_until = claims.members().get(&sliding.refresh_exp_claim).and_then(Value::as_i64);
+    let last_copy = renewed_until.map_or(expires_at, |end| UnixTime(end).plus(sliding.lifetime));
+    let last_copy = last_copy.min(now.plus(sliding.longest_life()));
+    let expires_at = expires_at.max(last_copy).plus(ours.longest_leeway);
     if expires_at <= now {
         return Err(Failure::Other("the token has expired".to_owned()));
     }

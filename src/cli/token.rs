@@ -13,7 +13,7 @@ use super::revoke::Revoke;
 use super::{Failure, issuer, open_store, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource, Users};
-use crate::issuer::TokenPress;
+use crate::issuer::{FreshClaims, TokenPress};
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
@@ -73,7 +73,8 @@ pub(super) struct Mint {
     /// One more claim. A value that is JSON is taken as JSON, any other as text.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim_of_one_token)]
     claims: Vec<(String, Value)>,
-    /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
+    /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`. More than a refresh token's life is
+    /// noted in the database, so that the end of a user's tokens lasts as long.
     #[arg(long, value_parser = lifetime_of_a_token)]
     lifetime: Option<Duration>,
 }
@@ -130,12 +131,13 @@ impl Mint {
                         "`issuer.users` says that users live elsewhere: name one by its id with --subject";
                     return Err(Failure::Usage(why.into()));
                 }
-                let user = runtime()?.block_on(async {
+                runtime()?.block_on(async {
                     let store = open_store(issuer, Missing::Refuse).await?;
-                    store.user_by_name(name).await.map_err(|error| Failure::of(&error))
-                })?;
-                let unknown = || Failure::Other(format!("there is no user {name:?}"));
-                press.user_claims(&user.ok_or_else(unknown)?, now)
+                    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
+                    let user = user.ok_or_else(|| Failure::Other(format!("there is no user {name:?}")))?;
+                    let fresh = FreshClaims::open(issuer).await.map_err(|error| Failure::of(&error))?;
+                    press.user_claims(&fresh, &user, now).await.map_err(|error| Failure::of(&error))
+                })?
             }
             (None, subject) => {
                 let subject = Value::String(subject.unwrap_or_default());
@@ -143,6 +145,14 @@ impl Mint {
             }
         };
         claims.extend(self.claims);
+        if let Some(lifetime) = self.lifetime.filter(|lifetime| *lifetime > issuer.longest_lifetime()) {
+            // Whoever ends the user's tokens has to know how long.
+            runtime()?.block_on(async {
+                let store = open_store(issuer, Missing::Create).await?;
+                let noted = store.minted_until(Some(now.plus(lifetime))).await;
+                noted.map_err(|error| Failure::of(&error))
+            })?;
+        }
         let token = press.access_token(&claims, self.lifetime, now).map_err(|error| Failure::of(&error))?;
         println!("{token}");
         Ok(())

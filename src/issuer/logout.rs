@@ -123,8 +123,8 @@ impl Issuer {
         if self.compatibility == Compatibility::SimpleJwt {
             // Tokens of SimpleJWT itself, of which no session knows.
             let what = Revoked::Subject { issuer: self.name.clone(), subject: user.to_string(), before: now };
-            let expires_at = now.plus(self.mint.longest_lifetime()).plus(self.longest_leeway);
-            revocations.push(Revocation { what, expires_at });
+            let last = now.plus(self.mint.longest_lifetime()).max(self.sessions.minted_until(None).await?);
+            revocations.push(Revocation { what, expires_at: last.plus(self.longest_leeway) });
         }
         if revocations.is_empty() {
             return Ok(());

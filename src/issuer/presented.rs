@@ -118,7 +118,9 @@ impl Issuer {
         let token = self.read_by(&self.sliding_policy, text, now)?;
         let mut token = self.look_up(token).await?;
         let end = token.members().get(&self.form.sliding.refresh_exp_claim).and_then(Value::as_i64);
-        token.expires_at = token.expires_at.max(UnixTime(end.unwrap_or_default()));
+        // One may be renewed just before.
+        let last = UnixTime(end.unwrap_or_default()).plus(self.form.sliding.lifetime);
+        token.expires_at = token.expires_at.max(last);
         Ok(token)
     }
 

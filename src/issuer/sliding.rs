@@ -29,7 +29,7 @@ impl Issuer {
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let mut token = self.mint.refresh(&self.keys, claims)?;
         // Each copy has this name, however often it was renewed.
-        token.record.expires_at = now.plus(self.form.sliding.refresh_lifetime);
+        token.record.expires_at = now.plus(self.form.sliding.longest_life());
         let access =
             AccessToken { expires_at: token.record.expires_at, jti: self.kept_jti(&token.record.jti) };
         self.begin_session(&user, mint::new_id(), &token, access, now).await?;

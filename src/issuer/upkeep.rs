@@ -12,7 +12,7 @@ use super::session_event::SessionEvent;
 use super::site::of_predecessors;
 use crate::base::UnixTime;
 use crate::config::{self, Predecessor};
-use crate::store::{Ended, Ending, Revocation, Revoked, Sessions, StoreError, UserId, Which};
+use crate::store::{Ended, Ending, Presence, Revocation, Revoked, Sessions, StoreError, UserId, Which};
 
 /// Between two batches of a purge, so that those who wait to write get their turn.
 const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
@@ -50,24 +50,47 @@ impl Issuer {
         }
     }
 
-    /// Looks at each user with access tokens out, once.
+    /// Looks at each user with a session, once; where each costs a question of its own, at those with access tokens out.
+    ///
+    /// # Errors
+    /// What kept it from some of them, if anything did.
     pub(super) async fn end_sessions_of_the_shut_out(
         &self,
         clock: impl Fn() -> UnixTime,
     ) -> Result<(), StoreError> {
         let mut after = String::new();
+        let mut failed = None;
         loop {
-            let users = self.sessions.users_with_access(&after, clock()).await?;
-            let Some(last) = users.last() else { return Ok(()) };
+            let idle = self.users.answers_many();
+            let users = self.sessions.users_with_sessions(&after, idle, clock()).await?;
+            let Some(last) = users.last() else { break };
             after = last.to_string();
-            for id in &users {
-                let user = self.users.by_id(id.as_str()).await?;
-                if !user.is_some_and(|user| user.active) {
-                    let now = clock();
-                    let ended = shut_out(&*self.sessions, &self.shutting_out(now), id).await?;
-                    self.sessions_ended(SessionEvent::EndedWithUser, id, &ended, now);
+            let mut could_be_told = false;
+            for (id, presence) in self.users.presence(&users).await? {
+                match presence {
+                    Ok(presence) => {
+                        could_be_told = true;
+                        if self.is_shut_out(presence) {
+                            let now = clock();
+                            let ended = shut_out(&*self.sessions, &self.shutting_out(now), &id).await?;
+                            self.sessions_ended(SessionEvent::EndedWithUser, &id, &ended, now);
+                        }
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
+            if !could_be_told {
+                break;
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn is_shut_out(&self, presence: Presence) -> bool {
+        match presence {
+            Presence::Gone => true,
+            Presence::KeptOut => self.form.check_user_is_active,
+            Presence::LetIn => false,
         }
     }
 
@@ -86,7 +109,7 @@ impl Issuer {
 pub struct ShuttingOut<'a> {
     ending: Ending<'a>,
     predecessors: Vec<Predecessor>,
-    /// No token that is out lives longer.
+    /// No token lives longer, unless an operator made it.
     longest: Duration,
     /// End tokens issued in this very second too. A login in the same second would then be in vain.
     this_second: bool,
@@ -97,8 +120,8 @@ impl<'a> ShuttingOut<'a> {
     #[must_use]
     pub fn for_good(config: &'a config::Issuer, now: UnixTime) -> Self {
         let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.longest_leeway, now };
-        let longest = config.access_token_lifetime.max(config.refresh_token_lifetime);
-        Self { ending, predecessors: config.predecessors(), longest, this_second: true }
+        let (predecessors, longest) = (config.predecessors(), config.longest_lifetime());
+        Self { ending, predecessors, longest, this_second: true }
     }
 
     /// For one who may log in again at once.
@@ -120,7 +143,8 @@ pub async fn shut_out(
     let Ending { issuer, leeway, now } = how.ending;
     let before = if how.this_second { now.plus(Duration::from_secs(1)) } else { now };
     let what = Revoked::Subject { issuer: issuer.map(str::to_owned), subject: user.to_string(), before };
-    let mut by_name = vec![Revocation { what, expires_at: now.plus(how.longest).plus(leeway) }];
+    let last = now.plus(how.longest).max(sessions.minted_until(None).await?);
+    let mut by_name = vec![Revocation { what, expires_at: last.plus(leeway) }];
     by_name.extend(of_predecessors(&how.predecessors, user, how.ending, before));
     sessions.revoke(&by_name).await?;
     let mut ended = sessions.end(Which::User(user), how.ending).await?;

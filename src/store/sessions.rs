@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Revocation, RevocationPage, UserId};
+use super::{Answer, Revocation, RevocationPage, Revoked, UserId};
 use crate::base::{Secret, UnixTime};
 
 /// Sessions, refresh tokens, the blacklist and revocations. Each call ends within a few seconds, with
@@ -38,9 +38,14 @@ pub trait Sessions: Send + Sync + 'static {
     /// The sessions of a user that neither ended nor expired, the oldest first.
     fn sessions_of<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, Vec<SessionRecord>>;
 
-    /// Some users who have a living session with access tokens that have not expired, in the order of their ids and
-    /// after the one given. None are left when the answer is empty.
-    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>>;
+    /// Some users who have a living session with access tokens that have not expired or, with `idle`, any living session,
+    /// in the order of their ids and after the one given. None are left when the answer is empty.
+    fn users_with_sessions<'a>(
+        &'a self,
+        after: &'a str,
+        idle: bool,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<UserId>>;
 
     /// The refresh tokens of sessions, neither used nor expired: `jti` and `exp` of each.
     fn live_refresh_tokens<'a>(
@@ -55,6 +60,10 @@ pub trait Sessions: Send + Sync + 'static {
     /// Revocations whose number is higher, as many as one answer holds. Every replica sees all: numbers come into sight
     /// in their order.
     fn revocations_after<'a>(&'a self, number: i64) -> Answer<'a, RevocationPage>;
+
+    /// When the last token expires that an operator made and that lives longer than the file lets others live: 1970 if
+    /// none did. With `another`, one more is about to be made that lives until then.
+    fn minted_until(&self, another: Option<UnixTime>) -> Answer<'_, UnixTime>;
 
     /// Removes some of the rows that say nothing any more, and tells how many.
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64>;
@@ -229,4 +238,24 @@ pub struct Ended {
     pub sessions: Vec<String>,
     /// The revocations of their access tokens, which the store has and other replicas will see.
     pub revocations: Vec<Revocation>,
+}
+
+impl Ended {
+    /// Adds a session, given with the expiry of its last access token, and those of its access tokens that do not name
+    /// it. What has expired is left out.
+    pub(super) fn add(
+        &mut self,
+        sid: String,
+        access_ends_at: UnixTime,
+        tokens: impl IntoIterator<Item = (String, UnixTime)>,
+        ending: Ending<'_>,
+    ) {
+        let issuer = || ending.issuer.map(str::to_owned);
+        let whole = (Revoked::Session { issuer: issuer(), sid: sid.clone() }, access_ends_at);
+        let each = tokens.into_iter().map(|(jti, until)| (Revoked::Token { issuer: issuer(), jti }, until));
+        let all = [whole].into_iter().chain(each);
+        let all = all.map(|(what, until)| Revocation { what, expires_at: until.plus(ending.leeway) });
+        self.revocations.extend(all.filter(|revocation| revocation.expires_at > ending.now));
+        self.sessions.push(sid);
+    }
 }

@@ -21,12 +21,19 @@ use self::django::Database;
 
 fn main() -> ExitCode {
     let mut trials = vec![
-        trial("own_users_pass_the_suite", None, || block_on(places::own())),
+        trial("own_users_pass_the_suite", None, || block_on(places::own(None))),
         trial("users_of_a_yaml_file_pass_the_suite", None, || block_on(places::yaml_file())),
+        trial("users_of_an_htpasswd_file_pass_the_suite", None, || block_on(places::htpasswd_file())),
         trial("users_of_an_htpasswd_file_log_in_and_follow_its_changes", None, || {
             block_on(places::htpasswd());
         }),
     ];
+    for (name, kind) in [("postgres", DatabaseKind::Postgres), ("mariadb", DatabaseKind::MariaDb)] {
+        let missing = server_missing(kind.program());
+        trials.push(trial(&format!("own_users_pass_the_suite_on_{name}"), missing.as_deref(), move || {
+            block_on(places::own(Some(kind)));
+        }));
+    }
     trials.push(trial(
         "commands_leave_users_who_live_elsewhere_alone",
         None,
@@ -81,6 +88,9 @@ fn main() -> ExitCode {
             }),
             add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
                 block_on(django::simultaneous_logins_that_renew_a_hash(database));
+            }),
+            add("whoever_the_site_shuts_out_loses_sessions_and_tokens", |database| {
+                block_on(django::shut_out(database));
             }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));

@@ -25,8 +25,8 @@ use std::time::Duration;
 use super::sql::{Link, Server, limited, unavailable};
 use super::{
     AccessToken, Answer, Ended, Ending, KnownUsers, Login, NewUser, OldToken, OpenError, OwnUsers,
-    PasswordHash, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord,
-    Sessions, StoreError, Unanswered, User, UserAttributes, UserId, UserRows, Which,
+    PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme,
+    SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -155,6 +155,10 @@ impl UserRows for ServerStore {
         self.call(move || users::by_id(self, id))
     }
 
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        self.call(move || users::presence(self, ids))
+    }
+
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
         self.call(move || users::note_login(self, id, now))
     }
@@ -247,8 +251,13 @@ impl Sessions for ServerStore {
         self.call(move || sessions::of_user(self, user, now))
     }
 
-    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>> {
-        self.call(move || sessions::users_with_access(self, after, now))
+    fn users_with_sessions<'a>(
+        &'a self,
+        after: &'a str,
+        idle: bool,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<UserId>> {
+        self.call(move || sessions::users_with_sessions(self, after, idle, now))
     }
 
     fn live_refresh_tokens<'a>(
@@ -265,6 +274,10 @@ impl Sessions for ServerStore {
 
     fn revocations_after<'a>(&'a self, number: i64) -> Answer<'a, RevocationPage> {
         self.call(move || ending::revocations_after(self, number))
+    }
+
+    fn minted_until(&self, another: Option<UnixTime>) -> Answer<'_, UnixTime> {
+        self.call(move || upkeep::minted_until(self, another))
     }
 
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64> {
