@@ -73,7 +73,9 @@ async fn tell_site(issuer: &Issuer, store: &dyn Store, user: &UserId) -> Result<
     let Some(site) = open_mirror(&issuer.users).await.map_err(|error| Failure::of(&error))? else {
         return Ok(());
     };
-    end_user_at_site(&site, store, user, clock::now()).await.map_err(|error| Failure::of(&error))
+    end_user_at_site(&site, store, &issuer.form, user, clock::now())
+        .await
+        .map_err(|error| Failure::of(&error))
 }
 
 /// A failure after which something lives on at the site.

@@ -17,7 +17,7 @@ use super::mint::{self, Stamp};
 use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
-use crate::config::{self, Predecessor};
+use crate::config::{self, Predecessor, TokenForm};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
 use crate::providers::{self, KeysOf, Provider, ProviderError};
 use crate::store::{
@@ -264,7 +264,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Told, Refused> {
         let Some(mirror) = self.mirror() else { return Ok(Told::default()) };
-        Ok(end_at(mirror.site(), &*self.sessions, which, now).await?)
+        Ok(end_at(mirror.site(), &*self.sessions, &self.form, which, now).await?)
     }
 
     /// Ends at the site what came between its being told of sessions and their end here, such as the successor of a token
@@ -310,10 +310,11 @@ pub async fn open_mirror(users: &config::Users) -> Result<Option<DjangoBlacklist
 pub async fn end_user_at_site(
     site: &DjangoBlacklist,
     sessions: &dyn Sessions,
+    form: &TokenForm,
     user: &UserId,
     now: UnixTime,
 ) -> Result<(), StoreError> {
-    end_at(site, sessions, Which::User(user), now).await.map(drop)
+    end_at(site, sessions, form, Which::User(user), now).await.map(drop)
 }
 
 /// The refresh tokens of sessions that the site knows as ended, by their `jti`.
@@ -324,11 +325,13 @@ pub(super) struct Told(HashSet<String>);
 async fn end_at(
     site: &DjangoBlacklist,
     sessions: &dyn Sessions,
+    form: &TokenForm,
     which: Which<'_>,
     now: UnixTime,
 ) -> Result<Told, StoreError> {
     if let Which::User(user) = which {
-        site.blacklist_user(user, now).await?;
+        // Copies of a sliding token outlive its row.
+        site.blacklist_user(user, now.minus(form.sliding.longest_life()), now).await?;
     }
     let mut told = HashSet::new();
     for (jti, expires_at) in sessions.live_refresh_tokens(which, now).await? {

@@ -80,14 +80,14 @@ pub(crate) async fn rows_are_written_and_found(kind: DatabaseKind) {
     }
     blacklist.blacklist(all[3], NOW).await.unwrap();
     for _ in 0..2 {
-        blacklist.blacklist_user(&user, NOW).await.unwrap();
+        blacklist.blacklist_user(&user, NOW, NOW).await.unwrap();
         let mut ended = Vec::new();
         for token in all {
             ended.push(blacklist.is_blacklisted(token.jti).await.unwrap());
         }
         assert_eq!(ended, [true, true, false, true, false]);
     }
-    blacklist.blacklist_user(&UserId::new("no key"), NOW).await.unwrap();
+    blacklist.blacklist_user(&UserId::new("no key"), NOW, NOW).await.unwrap();
 
     rows_that_are_refused(&server, &blacklist, kind).await;
     server.execute("DROP TABLE token_blacklist_blacklistedtoken");

@@ -163,15 +163,16 @@ impl DjangoBlacklist {
         })
     }
 
-    /// Ends all tokens of a user that the site knows.
-    pub fn blacklist_user<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
+    /// Ends all tokens of a user that the site knows and that expire after a time: as it sees it, which knows the first end
+    /// only of a token that renews itself.
+    pub fn blacklist_user<'a>(&'a self, user: &'a UserId, after: UnixTime, now: UnixTime) -> Answer<'a, ()> {
         let ended = move || {
             self.sql.call(async move {
                 let statements = self.statements().await?;
                 // No row of the table can be about one whose id is no key of it.
                 let Some(user) = statements.key.parameter(user.as_str()) else { return Ok(0) };
-                let now = now.0.to_string();
-                self.sql.execute(&statements.blacklist_user, &[&now, &user, &now]).await
+                let (now, after) = (now.0.to_string(), after.0.to_string());
+                self.sql.execute(&statements.blacklist_user, &[&now, &user, &after]).await
             })
         };
         Box::pin(async move {
