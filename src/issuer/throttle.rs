@@ -7,6 +7,8 @@
 //! Everything is in memory, of a fixed size, and forgotten when the process ends. Tables hold keyed hashes: who does
 //! not know the key of this process can aim at nobody's place. A full table forgets what failed longest ago.
 
+mod name;
+
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use self::name::Folded;
 use super::refused::Refused;
 use crate::base::Rate;
 use crate::config;
@@ -99,15 +102,14 @@ impl Throttle {
     /// [`Refused::Throttled`]. It counts for nothing: who waits as told gets in.
     pub(super) fn admit(&self, name: &str, client: IpAddr, now: Instant) -> Result<Attempt<'_>, Refused> {
         let client = client.to_canonical();
-        // Some databases compare without case, and would give one account as many allowances as it has spellings.
-        let name = name.to_lowercase();
+        let name = Folded::new(name);
         let network = network(client, 24, 56);
-        let login = self.hash(&(&*name, network));
+        let login = self.hash(&(&name, network));
         let is_known = self.known.contains_key(&login);
         let keys = [
             (Limit::Address, self.addresses.as_ref(), self.hash(&network_of_one_client(client))),
             (Limit::Account, self.accounts.as_ref(), login),
-            (Limit::Ceiling, self.ceilings.as_ref().filter(|_| !is_known), self.hash(&*name)),
+            (Limit::Ceiling, self.ceilings.as_ref().filter(|_| !is_known), self.hash(&name)),
         ];
         let attempt = Attempt {
             throttle: self,

@@ -41,11 +41,13 @@ fn an_allowance_is_spent_at_once_and_comes_back_one_by_one() {
 }
 
 #[test]
-fn names_of_one_account_in_other_cases_share_one_allowance() {
+fn spellings_of_one_name_share_one_allowance() {
     let throttle = throttle("10/1m", "off", "off");
     let now = Instant::now();
     fail(&throttle, "ada", "192.0.2.1", now);
-    assert_eq!(fail(&throttle, "ADA", "192.0.2.1", now).0, 0);
+    for spelling in ["ADA", "adá", "ＡＤＡ", "ada\u{200b} "] {
+        assert_eq!(fail(&throttle, spelling, "192.0.2.1", now).0, 0, "{spelling:?}");
+    }
     assert_eq!(fail(&throttle, "bob", "192.0.2.1", now).0, 10);
 }
 
