@@ -10,6 +10,7 @@ mod http_users;
 mod key_ring;
 mod known_users;
 mod ldap_users;
+mod login_networks;
 mod open;
 mod password;
 mod revocations;
@@ -28,6 +29,7 @@ pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
+pub use login_networks::{LoginNetworks, NetworkDigest};
 pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use revocations::{Revocation, RevocationPage, Revoked};
@@ -39,7 +41,8 @@ pub use sessions::{
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;
 pub use users::{
-    HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows, Users,
+    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows,
+    Users,
 };
 
 /// What a store answers with.

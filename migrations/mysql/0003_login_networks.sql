@@ -1,0 +1,7 @@
+-- From which networks which names have logged in. Where this step was broken off, it is taken again.
+CREATE TABLE IF NOT EXISTS login_networks (
+    -- Of both, keyed with a secret of this database.
+    digest      varbinary(32) NOT NULL PRIMARY KEY,
+    known_until bigint        NOT NULL,
+    KEY login_networks_by_end (known_until)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
