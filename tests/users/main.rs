@@ -82,6 +82,9 @@ fn main() -> ExitCode {
             add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
                 block_on(django::simultaneous_logins_that_renew_a_hash(database));
             }),
+            add("spellings_of_one_account_share_what_it_may_fail", |database| {
+                block_on(django::spellings_share_an_allowance(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),
