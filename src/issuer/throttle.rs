@@ -79,6 +79,8 @@ impl Limit {
 pub(super) struct Attempt<'t> {
     throttle: &'t Throttle,
     at: Moment,
+    /// The presented name as it is counted.
+    folded: Folded,
     presented: Share<'t>,
     /// Under the name of the user who was found, if that folds to another; or why that user's login has to wait.
     found: OnceLock<Result<Share<'t>, Refused>>,
@@ -119,25 +121,26 @@ impl Throttle {
     pub(super) async fn admit(&self, name: &str, client: IpAddr, at: Moment) -> Result<Attempt<'_>, Refused> {
         let client = client.to_canonical();
         let address = self.addresses.as_ref().map(|table| (table, self.hash(&network_of_one_client(client))));
-        let presented = self.share(Folded::new(name), network(client, 24, 56), address, at).await?;
-        Ok(Attempt { throttle: self, at, presented, found: OnceLock::new() })
+        let (folded, network) = (Folded::new(name), network(client, 24, 56));
+        let presented = self.share(name, &folded, network, address, at).await?;
+        Ok(Attempt { throttle: self, at, folded, presented, found: OnceLock::new() })
     }
 
     /// Spends, or looks at, the allowances of a name and of an address.
     async fn share<'t>(
         &'t self,
-        name: Folded,
+        name: &str,
+        folded: &Folded,
         network: IpAddr,
         address: Option<(&'t Failures, u64)>,
         at: Moment,
     ) -> Result<Share<'t>, Refused> {
-        let key = self.hash(&(&name, network));
         let tables = [
             (Limit::Address, address.map(|(table, _)| table), address.map_or(0, |(_, key)| key)),
-            (Limit::Account, self.accounts.as_ref(), key),
-            (Limit::Ceiling, self.ceilings.as_ref(), self.hash(&name)),
+            (Limit::Account, self.accounts.as_ref(), self.hash(&(folded, network))),
+            (Limit::Ceiling, self.ceilings.as_ref(), self.hash(folded)),
         ];
-        let login = Login { key, name, network };
+        let login = Login { key: self.hash(&(name, network)), name: name.into(), network };
         let is_known = self.networks.remembers(&login);
         let mut share = Share { login, tables, counted: !is_known };
         if is_known {
@@ -247,12 +250,12 @@ impl Attempt<'_> {
 impl Admission for Attempt<'_> {
     fn admits<'a>(&'a self, username: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let name = Folded::new(username);
-            let presented = &self.presented.login;
-            if name == presented.name {
+            let folded = Folded::new(username);
+            if folded == self.folded {
                 return true;
             }
-            let found = self.throttle.share(name, presented.network, None, self.at).await;
+            let network = self.presented.login.network;
+            let found = self.throttle.share(username, &folded, network, None, self.at).await;
             let is_admitted = found.is_ok();
             // A place of users asks once.
             self.found.set(found).is_ok() && is_admitted

@@ -12,10 +12,6 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 pub(super) struct Folded(String);
 
 impl Folded {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Decomposed (NFKD), without marks, control and format characters, without case, and with single blanks between
     /// words.
     pub(super) fn new(name: &str) -> Self {

@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::Moment;
-use super::name::Folded;
 use crate::base::Secret;
 use crate::store::{LoginNetworks, NetworkDigest};
 
@@ -47,12 +46,13 @@ pub(super) struct Networks {
     asked: Cache<u64, Arc<OnceCell<bool>>>,
 }
 
-/// A name and the network that logs in with it.
+/// A name and the network that logs in with it. The name is as it was written: who logs in to one account is no more known
+/// to another whose name is only like it.
 #[derive(Debug)]
 pub(super) struct Login {
     /// Stands for both in the tables of this process.
     pub(super) key: u64,
-    pub(super) name: Folded,
+    pub(super) name: Box<str>,
     pub(super) network: IpAddr,
 }
 
@@ -142,7 +142,7 @@ impl Networks {
                 context.update(&address.octets());
             }
         }
-        context.update(login.name.as_str().as_bytes());
+        context.update(login.name.as_bytes());
         context.sign().as_ref().try_into().ok()
     }
 }

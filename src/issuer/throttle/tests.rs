@@ -315,10 +315,24 @@ async fn a_network_that_logged_in_stays_known_after_a_restart_and_at_other_repli
         assert_eq!(fail(&other, "bob", "192.0.3.1", later).await.0, 10);
         assert!(!log_in(&other, "bob", "203.0.113.5", later).await, "known for ada only");
         for owner in ["203.0.113.77", "2001:db8:0:1ff::1"] {
-            let attempt = other.admit("ÁDA", at(owner), later).await;
+            let attempt = other.admit("ada", at(owner), later).await;
             assert_eq!(attempt.is_ok(), is_known, "{owner} after {day} days");
             let _ = attempt.map(Attempt::could_not_be_judged);
         }
+    }
+}
+
+#[tokio::test]
+async fn who_logs_in_to_an_account_of_a_name_like_another_s_is_not_known_to_that() {
+    let kept = Arc::new(Kept::default());
+    let limits = limits("off", "off", "5/1h");
+    let throttle = Throttle::new(&limits, Arc::clone(&kept) as _);
+    let now = moment();
+    assert!(log_in(&throttle, "adá", "203.0.113.5", now).await);
+    for throttle in [throttle, Throttle::new(&limits, kept)] {
+        assert_eq!(fail(&throttle, "ada", "192.0.2.1", now).await, (5, Limit::Ceiling, 720));
+        assert!(!log_in(&throttle, "ada", "203.0.113.5", now).await);
+        assert!(log_in(&throttle, "adá", "203.0.113.5", now).await);
     }
 }
 
@@ -393,7 +407,7 @@ async fn the_tables_stay_of_their_size() {
         let attempt = throttle.admit(&name, at("192.0.2.1"), now).await;
         attempt.expect("each name has its own allowance").failed();
         assert!(log_in(&throttle, &name, "192.0.2.1", now).await);
-        let login = Login { key: throttle.hash(&name), name: Folded::new(&name), network: at("192.0.2.1") };
+        let login = Login { key: throttle.hash(&name), name: name.as_str().into(), network: at("192.0.2.1") };
         throttle.networks.recalls(&login, now).await;
     }
     for table in [&throttle.accounts, &throttle.ceilings] {
