@@ -1,6 +1,8 @@
+-- A step that was broken off is carried out again as a whole: each statement lets stand what it finds.
+
 -- People who may log in. A removed user's id is never given to another: tokens name users by it. Times are seconds
 -- since 1970. Names are compared with case, whatever the server's collation.
-CREATE TABLE users (
+CREATE TABLE IF NOT EXISTS users (
     id         bigint       NOT NULL AUTO_INCREMENT PRIMARY KEY,
     username   varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL UNIQUE,
     email      text         CHARACTER SET utf8mb4 NOT NULL,

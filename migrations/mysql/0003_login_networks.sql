@@ -1,4 +1,6 @@
--- From which networks which names have logged in. Where this step was broken off, it is taken again.
+-- A step that was broken off is carried out again as a whole: each statement lets stand what it finds.
+
+-- From which networks which names have logged in.
 CREATE TABLE IF NOT EXISTS login_networks (
     -- Of both, keyed with a secret of this database.
     digest      varbinary(32) NOT NULL PRIMARY KEY,

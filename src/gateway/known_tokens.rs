@@ -1,7 +1,8 @@
 //! A worker's own table of the tokens that it saw last.
 //!
 //! Each token has four places, two pairs of neighbours, found by a keyed hash of its text. With so many to choose from
-//! nearly all of ten thousand tokens in turn find one that no other wants; where all are taken, one token gives way.
+//! nearly all of ten thousand tokens in turn find one that no other wants; where all are taken, one token gives way. Where
+//! the tokens are too heavy together, a hand that goes round takes some out: those that came longest ago, about.
 
 use std::rc::Rc;
 
@@ -21,11 +22,13 @@ pub(super) struct KnownTokens {
     most: usize,
     /// Which of four gives way next.
     turn: usize,
+    /// The place at which the next search for weight begins.
+    hand: usize,
 }
 
 #[derive(Debug)]
 struct Place {
-    /// Of the whole text, so that another token is told apart without a look at it.
+    /// Keyed, of the end of the text, so that another token is told apart without a look at it.
     hash: u64,
     token: Rc<KnownToken>,
 }
@@ -43,19 +46,28 @@ impl KnownTokens {
         Some(&found.token)
     }
 
-    /// Puts a token in, perhaps in the place of another. One that would be too much is not kept.
+    /// Puts a token in, perhaps in the place of others. One that would be too much alone is not kept.
     pub(super) fn keep(&mut self, hash: u64, token: &Rc<KnownToken>) {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
+        let weight = token.token.weight();
+        if weight > self.most {
+            return;
+        }
         let place = self.place_for(hash);
+        self.clear(place);
+        while self.weight + weight > self.most {
+            self.clear(self.hand);
+            self.hand = (self.hand + 1) % PLACES;
+        }
+        self.weight += weight;
+        self.places[place] = Some(Place { hash, token: Rc::clone(token) });
+    }
+
+    fn clear(&mut self, place: usize) {
         if let Some(old) = self.places[place].take() {
             self.weight -= old.token.token.weight();
-        }
-        let weight = self.weight + token.token.weight();
-        if weight <= self.most {
-            self.weight = weight;
-            self.places[place] = Some(Place { hash, token: Rc::clone(token) });
         }
     }
 

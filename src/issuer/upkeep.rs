@@ -11,7 +11,7 @@ use super::Issuer;
 use super::session_event::SessionEvent;
 use crate::base::UnixTime;
 use crate::config;
-use crate::store::{Ended, Ending, Revocation, Revoked, Sessions, StoreError, UserId, Which};
+use crate::store::{Ended, Ending, Presence, Revocation, Revoked, Sessions, StoreError, UserId, Which};
 
 /// Between two batches of a purge, so that those who wait to write get their turn.
 const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
@@ -49,24 +49,47 @@ impl Issuer {
         }
     }
 
-    /// Looks at each user with access tokens out, once.
+    /// Looks at each user with a session, once; where each costs a question of its own, at those with access tokens out.
+    ///
+    /// # Errors
+    /// What kept it from some of them, if anything did.
     pub(super) async fn end_sessions_of_the_shut_out(
         &self,
         clock: impl Fn() -> UnixTime,
     ) -> Result<(), StoreError> {
         let mut after = String::new();
+        let mut failed = None;
         loop {
-            let users = self.sessions.users_with_access(&after, clock()).await?;
-            let Some(last) = users.last() else { return Ok(()) };
+            let idle = self.users.answers_many();
+            let users = self.sessions.users_with_sessions(&after, idle, clock()).await?;
+            let Some(last) = users.last() else { break };
             after = last.to_string();
-            for id in &users {
-                let user = self.users.by_id(id.as_str()).await?;
-                if !user.is_some_and(|user| user.active) {
-                    let now = clock();
-                    let ended = shut_out(&*self.sessions, &self.shutting_out(now), id).await?;
-                    self.sessions_ended(SessionEvent::EndedWithUser, id, &ended, now);
+            let mut could_be_told = false;
+            for (id, presence) in self.users.presence(&users).await? {
+                match presence {
+                    Ok(presence) => {
+                        could_be_told = true;
+                        if self.is_shut_out(presence) {
+                            let now = clock();
+                            let ended = shut_out(&*self.sessions, &self.shutting_out(now), &id).await?;
+                            self.sessions_ended(SessionEvent::EndedWithUser, &id, &ended, now);
+                        }
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
+            if !could_be_told {
+                break;
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn is_shut_out(&self, presence: Presence) -> bool {
+        match presence {
+            Presence::Gone => true,
+            Presence::KeptOut => self.form.check_user_is_active,
+            Presence::LetIn => false,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What outlives a restart: users, refresh sessions, the blacklist, the key ring.
 //!
 //! [`Users`] says what may be asked of the place where users live, [`Sessions`] what of the database that keeps
-//! logins; they may be two. `sqlite` answers both from one file, `server` from a database on a server, which replicas share. Time comes in as an argument, tokens by their `jti`
-//! and digest. Nothing here knows what a token looks like or what a client is told.
+//! logins; they may be two. `sqlite` answers both from one file, `server` from a database on a server, which replicas
+//! share. Time comes in as an argument, tokens by their `jti` and digest. Nothing here knows what a token looks like or
+//! what a client is told.
 
 mod claim_queries;
 mod django;
@@ -13,6 +14,7 @@ mod ldap_users;
 mod login_networks;
 mod open;
 mod password;
+mod presence;
 mod revocations;
 mod server;
 mod sessions;
@@ -32,6 +34,7 @@ pub use ldap_users::LdapUsers;
 pub use login_networks::{LoginNetworks, NetworkDigest};
 pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
+pub use presence::{Presence, Presences};
 pub use revocations::{Revocation, RevocationPage, Revoked};
 pub use server::ServerStore;
 pub use sessions::{

@@ -36,9 +36,14 @@ pub trait Sessions: Send + Sync + 'static {
     /// The sessions of a user that neither ended nor expired, the oldest first.
     fn sessions_of<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, Vec<SessionRecord>>;
 
-    /// Some users who have a living session with access tokens that have not expired, in the order of their ids and
-    /// after the one given. None are left when the answer is empty.
-    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>>;
+    /// Some users who have a living session with access tokens that have not expired or, with `idle`, any living session,
+    /// in the order of their ids and after the one given. None are left when the answer is empty.
+    fn users_with_sessions<'a>(
+        &'a self,
+        after: &'a str,
+        idle: bool,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<UserId>>;
 
     /// The refresh tokens of sessions, neither used nor expired: `jti` and `exp` of each.
     fn live_refresh_tokens<'a>(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
+use super::presence::{self, Presences};
 use super::{Answer, PasswordError, PasswordHash, Passwords, Scheme, StoreError, Verdict};
 use crate::base::{Secret, UnixTime};
 
@@ -17,6 +18,16 @@ pub trait Users: Send + Sync + 'static {
 
     /// The user of this id, let in or not. A text that can be no id is nobody's.
     fn by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>>;
+
+    /// Whether many users cost one question, as in a table, and not one each.
+    fn answers_many(&self) -> bool {
+        false
+    }
+
+    /// Which of these users are there, and let in. Some hundreds at most.
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        presence::one_by_one(ids, |id| self.by_id(id))
+    }
 
     /// Records the time of a login, where the place has room for it.
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()>;
@@ -59,6 +70,11 @@ pub trait UserRows: Send + Sync + 'static {
 
     /// The user of this id, with all that is known. A text that can be no id is nobody's.
     fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>>;
+
+    /// Which of these users are there, and let in. Some hundreds at most.
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        presence::one_by_one(ids, |id| self.user_by_id(id))
+    }
 
     /// Writes the time of last login.
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()>;
@@ -149,6 +165,14 @@ impl Users for HashedUsers {
 
     fn by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
         self.rows.user_by_id(id)
+    }
+
+    fn answers_many(&self) -> bool {
+        true
+    }
+
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        self.rows.presence(ids)
     }
 
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {

@@ -146,6 +146,9 @@ fn main() -> ExitCode {
         add("of_64_rotations_at_once_one_is_done_50_times", |kind| block_on(races::rotations(kind)));
         add("replicas_that_meet_agree", |kind| block_on(races::all(kind)));
         add("a_purge_revives_nothing", |kind| block_on(purge::all(kind)));
+        if kind == Some(DatabaseKind::MariaDb) {
+            add("a_step_that_was_broken_off_is_taken_again", |kind| block_on(outage::broken_off(kind)));
+        }
         if kind.is_some() {
             add("a_server_that_is_gone_is_unavailable_and_recovers", |kind| block_on(outage::all(kind)));
         }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tollgate::store::{Missing, OpenError, Rotated, StoreError, Unanswered, UserId, open_store};
+use tollgate::store::{
+    Login, Missing, NewSession, OpenError, Rotated, StoreError, Unanswered, UserId, open_store,
+};
 
 use crate::support::{DatabaseKind, DatabaseServer};
 use crate::{NOW, database, log_in, rotation, token};
@@ -46,6 +48,51 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
         store.end(tollgate::store::Which::Session("s1"), crate::ending(NOW)).await.unwrap().sessions.len(),
         1
     );
+}
+
+/// A gateway that died while it made the tables, after each of them.
+pub(crate) async fn broken_off(kind: Option<DatabaseKind>) {
+    const TABLES: [&str; 9] = [
+        "users",
+        "sessions",
+        "refresh_tokens",
+        "blacklist",
+        "access_tokens",
+        "revocations",
+        "counters",
+        "login_locks",
+        "secrets",
+    ];
+    let server = DatabaseServer::start(kind.expect("a server")).await;
+    for made in 0..=TABLES.len() {
+        let name = format!("case{made}");
+        server.execute(&format!("CREATE DATABASE {name}"));
+        let here = database(&server.url_of(&name));
+        let store = open_store(&here, Missing::Create, Unanswered::Refuse).await.unwrap();
+        drop(store);
+        let missing = [&TABLES[made..], &["known_users"]].concat();
+        let step = if made == 0 { 1 } else { 2 };
+        server.execute(&format!(
+            "USE {name}; SET foreign_key_checks = 0; DROP TABLE {}; DELETE FROM _sqlx_migrations WHERE version > {step}; \
+             UPDATE _sqlx_migrations SET success = FALSE WHERE version = {step}",
+            missing.join(", ")
+        ));
+        if made > 7 {
+            server.execute(&format!("DELETE FROM {name}.login_locks WHERE number > 99"));
+        }
+        let store = open_store(&here, Missing::Create, Unanswered::Refuse).await.expect("taken again");
+        let user = UserId::new("7");
+        log_in(&*store, "s1", &user, &token("j1")).await;
+        let session = NewSession { sid: "s2".to_owned(), user, started_at: NOW };
+        let refresh = token("j2");
+        let (most, ending) = (Some(1), crate::ending(NOW));
+        let login = Login { session: &session, refresh: &refresh, access: crate::ACCESS, most, ending };
+        assert_eq!(store.start_session(&login).await.unwrap().sessions.len(), 1, "{made} tables");
+        assert!(store.recall("7").await.unwrap().is_none());
+        // An error unless they are all there.
+        let all = format!("SELECT IF(COUNT(*) = 256, 1, (SELECT 1 UNION SELECT 2)) FROM {name}.login_locks");
+        server.execute(&all);
+    }
 }
 
 async fn a_newer_version(server: &DatabaseServer) {

@@ -92,9 +92,14 @@ async fn a_session_and_its_tokens(kind: &Kind) {
     assert_eq!(store.session_of_access("a2").await.unwrap(), Some(session));
     assert_eq!(store.session_of_access("a1").await.unwrap(), None);
     assert_eq!(store.live_refresh_tokens(Which::Session("s1"), NOW).await.unwrap().len(), 1);
-    assert_eq!(store.users_with_access("", UnixTime(NOW.0 + 499)).await.unwrap(), [ada()]);
-    assert_eq!(store.users_with_access("", UnixTime(NOW.0 + 500)).await.unwrap(), []);
-    assert_eq!(store.users_with_access("7", NOW).await.unwrap(), []);
+    assert_eq!(store.users_with_sessions("", false, UnixTime(NOW.0 + 499)).await.unwrap(), [ada()]);
+    assert_eq!(store.users_with_sessions("", false, UnixTime(NOW.0 + 500)).await.unwrap(), []);
+    assert_eq!(store.users_with_sessions("7", false, NOW).await.unwrap(), []);
+    let end = store.session("s1").await.unwrap().expect("a session").ends_at;
+    let last = UnixTime(end.0 - 1);
+    assert_eq!(store.users_with_sessions("", true, last).await.unwrap(), [ada()], "idle");
+    assert_eq!(store.users_with_sessions("", true, end).await.unwrap(), []);
+    assert_eq!(store.users_with_sessions("7", true, last).await.unwrap(), []);
 }
 
 async fn refusals_change_nothing(kind: &Kind) {
@@ -194,7 +199,7 @@ async fn the_oldest_sessions_end_for_a_new_one(kind: &Kind) {
     assert_eq!(left.iter().map(|session| &*session.sid).collect::<Vec<_>>(), ["s2", "s3"]);
     assert_eq!(store.sessions_of(&stranger, now).await.unwrap().len(), 1);
     assert_eq!(store.end(Which::User(&ada()), ending(now)).await.unwrap().sessions, ["s3", "s2"]);
-    assert_eq!(store.users_with_access("", now).await.unwrap(), [stranger]);
+    assert_eq!(store.users_with_sessions("", false, now).await.unwrap(), [stranger]);
 }
 
 /// More than one statement is about.
@@ -288,7 +293,7 @@ async fn strange_names(kind: &Kind) {
         assert_eq!(store.session(name).await.unwrap(), None);
         assert_eq!(store.session_of_access(name).await.unwrap(), None);
         assert_eq!(store.sessions_of(&user, NOW).await.unwrap(), []);
-        assert_eq!(store.users_with_access(name, UnixTime(NOW.0 + 300)).await.unwrap(), []);
+        assert_eq!(store.users_with_sessions(name, false, UnixTime(NOW.0 + 300)).await.unwrap(), []);
         assert_eq!(store.live_refresh_tokens(Which::Session(name), NOW).await.unwrap(), []);
         assert_eq!(store.live_refresh_tokens(Which::User(&user), NOW).await.unwrap(), []);
         assert_eq!(store.end(Which::Session(name), ending(NOW)).await.unwrap(), Ended::default());

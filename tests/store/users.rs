@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tollgate::base::Secret;
 use tollgate::store::{
-    Admission, HashedUsers, PasswordHash, Passwords, Rotated, StoreError, UserAttributes, Users as _,
+    Admission, HashedUsers, PasswordHash, Passwords, Presence, Rotated, StoreError, UserAttributes, UserId,
+    Users as _,
 };
 
 use crate::support::DatabaseKind;
@@ -17,8 +18,33 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
     names_and_ids(&kind).await;
     changes(&kind).await;
+    presence(&kind).await;
     a_user_takes_its_sessions_with_it(&kind).await;
     known_users(&kind).await;
+}
+
+/// Of more users than one statement is about.
+async fn presence(kind: &Kind) {
+    let users = kind.place().open().await;
+    let mut ids = Vec::new();
+    for number in 0..75 {
+        ids.push(users.add_user(&new_user(&format!("user{number}")), NOW).await.unwrap());
+    }
+    assert!(users.set_active("user7", false).await.unwrap());
+    assert!(users.remove_user("user70").await.unwrap());
+    let strangers = ["x", "", "99999999999999999999", "1 OR 1=1", "1\u{0}"].map(UserId::new);
+    let asked = [&ids[..], &strangers].concat();
+    let found = users.presence(&asked).await.unwrap();
+    assert_eq!(found.len(), asked.len());
+    for (id, presence) in found {
+        let expected = match ids.iter().position(|known| *known == id) {
+            Some(7) => Presence::KeptOut,
+            None | Some(70) => Presence::Gone,
+            Some(_) => Presence::LetIn,
+        };
+        assert_eq!(presence.unwrap(), expected, "{id}");
+    }
+    assert_eq!(users.presence(&[]).await.unwrap().len(), 0);
 }
 
 /// Names are compared byte by byte, whatever a server's collation, and what can be no name is nobody's.
@@ -125,7 +151,7 @@ async fn known_users(kind: &Kind) {
     let [one, other] = place.two().await;
     one.add_user(&new_user("ada"), NOW).await.unwrap();
     let mut ada = one.user_by_name("ada").await.unwrap().unwrap();
-    ada.id = tollgate::store::UserId::new("uid=ada,ou=people");
+    ada.id = UserId::new("uid=ada,ou=people");
     for team in [json!("é\u{0}"), json!([1, { "a": null }])] {
         ada.more.insert("team".to_owned(), team.clone());
         for _ in 0..2 {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -299,6 +300,57 @@ pub(crate) async fn claims_of_every_source(database: Database) {
     );
 }
 
+/// By an administrator, who tells nobody here of it. The keys of the first model are integers, those of the other UUIDs.
+pub(crate) async fn shut_out(database: Database) {
+    for model in ["auth.User", "people.Member"] {
+        let mut site = Site::new(database).await;
+        site.model = model;
+        let of_site = if model == "auth.User" { Vec::new() } else { member() };
+        let names = ["ada@example.com", "bob@example.com"];
+        site.make(&json!(names.map(|name| json!({ "name": name, "password": PASSWORD, "hasher": "md5" }))));
+        let config = gateway(site.users(&of_site)).set("issuer.user_poll_interval", json!("1s"));
+        let gate = started(config).await;
+        let mut logins = Vec::new();
+        for name in names {
+            let login = log_in(&gate, name, PASSWORD).await;
+            assert_eq!(login.status, 200, "{}", login.text());
+            logins.push(login.json());
+        }
+        let verify = async |login: usize| {
+            let body = json!({ "token": logins[login]["access"] });
+            gate.post("/api/token/verify/").json(body).await.status
+        };
+        assert_eq!(verify(0).await, 200);
+        match model {
+            "auth.User" => site.django(&["set", names[0], "is_active", "false"]),
+            _ => site.django(&["remove", names[0]]),
+        };
+        let ended = async {
+            while verify(0).await == 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("looked for every second");
+        assert_eq!(verify(1).await, 200, "the other stays");
+        if model == "auth.User" {
+            site.django(&["set", names[0], "is_active", "true"]);
+        }
+        let renew = async |login: usize| {
+            let body = json!({ "refresh": logins[login]["refresh"] });
+            gate.post("/api/token/refresh/").json(body).await.status
+        };
+        assert_eq!((renew(0).await, renew(1).await), (401.try_into().unwrap(), 200.try_into().unwrap()));
+    }
+}
+
+/// What the file says of a user model of the site's own.
+fn member() -> Vec<(&'static str, Value)> {
+    let columns = json!({
+        "username": "address", "email": "address", "is_active": "none", "last_login": "last_login"
+    });
+    vec![("table", json!("Club_members")), ("columns", columns), ("user_column", json!("member_id"))]
+}
+
 /// Each of them makes a new hash of the same password, and one of these is stored: it is whose fingerprint counts.
 pub(crate) async fn simultaneous_logins_that_renew_a_hash(database: Database) {
     let site = Site::new(database).await;
@@ -365,15 +417,7 @@ pub(crate) async fn a_user_model_of_its_own(database: Database) {
     site.make(
         &json!([{ "name": "ada@example.com", "password": PASSWORD, "hasher": "md5", "groups": ["admin"] }]),
     );
-    let model = [
-        ("table", json!("Club_members")),
-        (
-            "columns",
-            json!({ "username": "address", "email": "address", "is_active": "none", "last_login": "last_login" }),
-        ),
-        ("user_column", json!("member_id")),
-    ];
-    let gate = started(gateway(site.users(&model))).await;
+    let gate = started(gateway(site.users(&member()))).await;
     let answer = log_in(&gate, "ada@example.com", PASSWORD).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let claims = claims(&answer, "access");

@@ -85,6 +85,9 @@ fn main() -> ExitCode {
             add("spellings_of_one_account_share_what_it_may_fail", |database| {
                 block_on(django::spellings_share_an_allowance(database));
             }),
+            add("whoever_the_site_shuts_out_loses_sessions_and_tokens", |database| {
+                block_on(django::shut_out(database));
+            }),
             add("a_user_model_of_the_site_s_own_is_read", |database| {
                 block_on(django::a_user_model_of_its_own(database));
             }),

@@ -3,6 +3,7 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
+use crate::store::{Admission, Answer, LogIn, StoreError, User, UserId};
 
 /// Seconds after a login.
 fn at(seconds: i64) -> UnixTime {
@@ -292,4 +293,76 @@ async fn a_user_who_is_shut_out_where_users_live_loses_sessions_and_access_token
         let id = site.issuer.users.by_id("1").await.unwrap().unwrap().id;
         assert_eq!(site.issuer.sessions.sessions_of(&id, NOW).await.unwrap(), []);
     }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_user_also_while_nobody_uses_it() {
+    let site = Site::start().await;
+    let (_, refresh) = site.login().await;
+    let later = at(1_000);
+    for active in [false, true] {
+        site.issuer.own_users().set_active("ada", active).await.unwrap();
+        site.issuer.end_sessions_of_the_shut_out(|| later).await.unwrap();
+    }
+    assert_eq!(site.refresh_at(&refresh, later).await.body, refused("Token is blacklisted"));
+    assert_eq!(site.events(SessionEvent::EndedWithUser), 1);
+}
+
+#[tokio::test]
+async fn where_it_does_not_matter_who_is_active_only_those_who_are_gone_lose_their_sessions() {
+    let site = Site::with(|config| {
+        config.compatibility = Compatibility::SimpleJwt;
+        config.form.check_user_is_active = false;
+    })
+    .await;
+    let (access, refresh) = site.login().await;
+    site.issuer.own_users().set_active("ada", false).await.unwrap();
+    site.issuer.end_sessions_of_the_shut_out(|| NOW).await.unwrap();
+    assert!(site.takes(&access));
+    let (_, refresh) = pair(&site.refresh(&refresh).await);
+    site.issuer.own_users().remove_user("ada").await.unwrap();
+    site.issuer.end_sessions_of_the_shut_out(|| NOW).await.unwrap();
+    assert_eq!(site.refresh(&refresh).await.status, 401);
+}
+
+/// Users of whom one can't be looked up.
+struct Partly {
+    users: Arc<dyn OwnUsers>,
+    not: &'static str,
+}
+
+impl Users for Partly {
+    fn log_in<'a>(&'a self, _: &'a str, _: Secret, _: &'a dyn Admission) -> LogIn<'a> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
+        if id == self.not {
+            let source = "no answer".into();
+            return Box::pin(async { Err(StoreError::Unavailable { database: "users".to_owned(), source }) });
+        }
+        self.users.user_by_id(id)
+    }
+
+    fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
+        self.users.note_login(id, now)
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_can_t_be_looked_up_keeps_nobody_else_in() {
+    let mut site = Site::start().await;
+    let password = site.issuer.passwords().hash(Secret::new(PASSWORD)).await.unwrap();
+    let bob = NewUser { username: "bob".to_owned(), password, attributes: UserAttributes::default() };
+    site.issuer.own_users().add_user(&bob, NOW).await.unwrap();
+    let (of_ada, _) = site.login().await;
+    let (of_bob, _) =
+        pair(&site.post_at("/api/token/", json!({"username": "bob", "password": PASSWORD}), NOW).await);
+    for name in ["ada", "bob"] {
+        site.issuer.own_users().set_active(name, false).await.unwrap();
+    }
+    site.issuer.users = Box::new(Partly { users: Arc::clone(&site.issuer.own_users), not: "1" });
+    let told = site.issuer.end_sessions_of_the_shut_out(|| NOW).await;
+    assert!(matches!(told, Err(StoreError::Unavailable { .. })), "{told:?}");
+    assert!(site.takes(&of_ada) && !site.takes(&of_bob));
 }

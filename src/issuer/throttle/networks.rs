@@ -30,8 +30,8 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(86_400);
 /// For so long an answer of the store stands. Who is turned away waits longer as a rule, and who does not wait must not
 /// make the store work.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// The longest wait for the store, whose single calls have shorter limits.
-const LIMIT: Duration = Duration::from_secs(2);
+/// The longest wait for the store: a login has to wait for it elsewhere too.
+const LIMIT: Duration = Duration::from_secs(1);
 const KEY_LENGTH: usize = 32;
 
 /// What the process knows, and the way to what it does not. Of a fixed size.

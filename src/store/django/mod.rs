@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 pub use self::blacklist::{DjangoBlacklist, MirroredToken};
-use self::statements::Statements;
+use self::statements::{MANY, Statements};
 use super::known_users::words;
+use super::presence::{self, Presences};
 use super::sql::{Row, Sql};
 use super::{Answer, OpenError, PasswordHash, Scheme, StoreError, User, UserId, UserRows};
 use crate::base::UnixTime;
@@ -158,6 +159,27 @@ impl UserRows for DjangoTables {
                 Some(user) => self.with_roles(user).await.map(Some),
                 None => Ok(None),
             }
+        })
+    }
+
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        self.sql.call(async move {
+            let statements = self.statements().await?;
+            let parameters: Vec<String> =
+                ids.iter().filter_map(|id| statements.key.parameter(id.as_str())).collect();
+            let mut rows = Vec::with_capacity(ids.len());
+            for some in parameters.chunks(MANY) {
+                // Fewer than the statement has room for: the last is asked for more than once.
+                let last = some.last().map(String::as_str).unwrap_or_default();
+                let mut asked = [last; MANY];
+                asked.iter_mut().zip(some).for_each(|(place, id)| *place = id);
+                for row in self.sql.rows(&statements.presence, &asked).await? {
+                    let Ok([Some(id), active]) = <[Option<String>; 2]>::try_from(row) else { continue };
+                    let Some(id) = statements.key.shown(&id) else { continue };
+                    rows.push((UserId::new(id), active.as_deref() == Some("1")));
+                }
+            }
+            Ok(presence::of_rows(ids, rows))
         })
     }
 

@@ -13,12 +13,17 @@ pub(super) struct Statements {
     pub(super) more: Vec<(String, Kind)>,
     pub(super) by_name: Statement,
     pub(super) by_id: Statement,
+    /// Of [`MANY`] ids.
+    pub(super) presence: Statement,
     pub(super) groups: Statement,
     pub(super) permissions: Statement,
     pub(super) all_permissions: Statement,
     pub(super) note_login: Option<Statement>,
     pub(super) renew_hash: Statement,
 }
+
+/// So many users are looked for at once.
+pub(super) const MANY: usize = 50;
 
 /// What the primary key of the user model is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +162,12 @@ impl Statements {
             more,
             by_name: statement(format!("{select} WHERE u.{} = ? LIMIT 2", name(&columns.username))),
             by_id: statement(format!("{select} WHERE u.{id} = {one}")),
+            presence: statement(format!(
+                "SELECT {}, {} FROM {table} u WHERE u.{id} IN ({})",
+                dialect.text(&format!("u.{id}")),
+                truth(&columns.is_active, "1"),
+                vec![one.as_str(); MANY].join(", "),
+            )),
             groups: statement(format!(
                 "SELECT {} FROM {group} g JOIN {groups} m ON m.group_id = g.id WHERE m.{user} = {one} ORDER BY 1",
                 dialect.text("g.name"),

@@ -150,8 +150,8 @@ async fn take_numbers(write: &mut Link, count: i64) -> Result<i64, sqlx::Error> 
         Dialect::Postgres => format!("SELECT pg_advisory_xact_lock({QUEUE}); "),
         Dialect::MySql | Dialect::Sqlite => String::new(),
     };
-    let taken = format!("UPDATE counters SET value = value + {count} WHERE name = 'revocations'; {HIGHEST}");
-    let rows = write.script(queue + &taken).await?;
+    let take = format!("UPDATE counters SET value = value + {count} WHERE name = 'revocations'");
+    let rows = write.script(format!("{queue}{take}; {HIGHEST}")).await?;
     let highest: i64 = rows.last().ok_or(sqlx::Error::RowNotFound)?.get(0)?;
     Ok(highest - count)
 }
@@ -193,7 +193,7 @@ fn revocation(row: &Selected) -> Result<Revocation, sqlx::Error> {
 }
 
 /// All of them, in portions of a few sizes.
-fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
+pub(super) fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= all.len())?;
         let (some, others) = all.split_at(size);
@@ -202,7 +202,7 @@ fn portions<T>(mut all: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-fn repeated(place: &str, times: usize) -> String {
+pub(super) fn repeated(place: &str, times: usize) -> String {
     vec![place; times].join(", ")
 }
 

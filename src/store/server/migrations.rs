@@ -9,7 +9,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use tokio::runtime::Handle;
 
 use super::Tables;
-use crate::store::sql::{Dialect, Server};
+use crate::store::sql::{Dialect, Server, unavailable};
 use crate::store::{OpenError, StoreError, Unanswered};
 
 /// How often a server is asked again that did not answer at the start.
@@ -72,13 +72,15 @@ async fn until_done(tables: std::sync::Weak<Tables>, mut told: String) {
 
 /// In a task of its own, which goes on if whoever waits for it does not: half a step is worse than none.
 async fn migrate(tables: Arc<Tables>) -> Result<(), OpenError> {
+    let shown = tables.shown.clone();
     let task = Handle::current().spawn(async move {
         let done = tables.server.migrate(&steps(tables.server.dialect())).await;
         done.map_err(|error| meant(&tables, error))?;
         tables.are_ready.store(true, Ordering::Release);
         Ok(())
     });
-    task.await.expect("no step panics")
+    // A runtime that ends breaks it off.
+    task.await.unwrap_or_else(|broken_off| Err(OpenError::Store(unavailable(&shown, broken_off))))
 }
 
 fn meant(tables: &Tables, error: MigrateError) -> OpenError {

@@ -27,8 +27,8 @@ use super::login_networks::KEY_NAME;
 use super::sql::{Link, Server, limited, unavailable};
 use super::{
     AccessToken, Answer, Ended, Ending, KnownUsers, Login, LoginNetworks, NetworkDigest, NewUser, OldToken,
-    OpenError, OwnUsers, PasswordHash, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme,
-    SessionRecord, Sessions, Unanswered, User, UserAttributes, UserId, UserRows, Which,
+    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
+    Rotation, Scheme, SessionRecord, Sessions, Unanswered, User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -157,6 +157,10 @@ impl UserRows for ServerStore {
         self.call(move || users::by_id(self, id))
     }
 
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        self.call(move || users::presence(self, ids))
+    }
+
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
         self.call(move || users::note_login(self, id, now))
     }
@@ -262,8 +266,13 @@ impl Sessions for ServerStore {
         self.call(move || sessions::of_user(self, user, now))
     }
 
-    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>> {
-        self.call(move || sessions::users_with_access(self, after, now))
+    fn users_with_sessions<'a>(
+        &'a self,
+        after: &'a str,
+        idle: bool,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<UserId>> {
+        self.call(move || sessions::users_with_sessions(self, after, idle, now))
     }
 
     fn live_refresh_tokens<'a>(

@@ -3,7 +3,7 @@
 use super::ending::{end_oldest, end_these, lock_logins_of};
 use super::{ServerStore, is_name, is_user_id};
 use crate::base::UnixTime;
-use crate::store::sql::{Link, Selected};
+use crate::store::sql::{Link, Selected, Value};
 use crate::store::{
     AccessToken, Ended, Ending, Login, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated,
     Rotation, SessionRecord, Usage, UserId, Which,
@@ -138,17 +138,20 @@ pub(super) async fn live_refresh_tokens(
     rows.iter().map(|row| Ok((row.get(0)?, UnixTime(row.get(1)?)))).collect()
 }
 
-pub(super) async fn users_with_access(
+pub(super) async fn users_with_sessions(
     store: &ServerStore,
     after: &str,
+    idle: bool,
     now: UnixTime,
 ) -> Result<Vec<UserId>, sqlx::Error> {
     if !is_user_id(after) {
         return Ok(Vec::new());
     }
     let statement = "SELECT DISTINCT user_id FROM sessions \
-          WHERE user_id > ? AND ended_at IS NULL AND access_ends_at > ? ORDER BY user_id LIMIT ?";
-    let rows = store.link().await?.rows(statement, &[after.into(), now.into(), USERS.into()]).await?;
+          WHERE user_id > ? AND ended_at IS NULL AND (access_ends_at > ? OR (? AND ends_at > ?)) \
+          ORDER BY user_id LIMIT ?";
+    let values = [after.into(), now.into(), Value::Truth(idle), now.into(), USERS.into()];
+    let rows = store.link().await?.rows(statement, &values).await?;
     rows.iter().map(|row| Ok(UserId::new(row.get::<String>(0)?))).collect()
 }
 

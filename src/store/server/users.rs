@@ -3,10 +3,12 @@
 use serde_json::Map;
 
 use super::ServerStore;
+use super::ending::{portions, repeated};
 use crate::base::UnixTime;
+use crate::store::presence;
 use crate::store::sql::{Link, Selected, Value};
 use crate::store::users::claims_of;
-use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
+use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
 
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
@@ -25,6 +27,20 @@ pub(super) async fn by_name(store: &ServerStore, username: &str) -> Result<Optio
 pub(super) async fn by_id(store: &ServerStore, id: &str) -> Result<Option<User>, sqlx::Error> {
     let Ok(id) = id.parse::<i64>() else { return Ok(None) };
     find(&mut store.link().await?, "id", id.into()).await
+}
+
+pub(super) async fn presence(store: &ServerStore, ids: &[UserId]) -> Result<Presences, sqlx::Error> {
+    let numbers: Vec<i64> = ids.iter().filter_map(|id| id.as_str().parse().ok()).collect();
+    let mut link = store.link().await?;
+    let mut rows = Vec::with_capacity(ids.len());
+    for some in portions(&numbers) {
+        let statement = format!("SELECT id, active FROM users WHERE id IN ({})", repeated("?", some.len()));
+        let values: Vec<Value<'_>> = some.iter().map(|number| (*number).into()).collect();
+        for row in link.rows(&statement, &values).await? {
+            rows.push((UserId::new(row.get::<i64>(0)?.to_string()), row.get(1)?));
+        }
+    }
+    Ok(presence::of_rows(ids, rows))
 }
 
 async fn find(link: &mut Link, by: &str, value: Value<'_>) -> Result<Option<User>, sqlx::Error> {

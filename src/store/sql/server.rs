@@ -113,7 +113,8 @@ impl Server {
     /// Brings the tables of our own to the form of this version. Of several gateways that start at once, one does it and
     /// the others wait. It uses a connection of its own, on which a statement may take as long as a large table needs.
     ///
-    /// On MySQL it must not be dropped midway: a change of a table is not undone there.
+    /// MySQL does not undo a step that was broken off, by the death of the gateway or of the server: it is taken again as
+    /// a whole, so that each of its statements must let stand what it finds.
     pub(in crate::store) async fn migrate(&self, migrations: &Migrator) -> Result<(), MigrateError> {
         match self {
             Self::Postgres(pool) => {
@@ -135,6 +136,11 @@ impl Server {
                     let why = "another gateway has been changing the tables for too long";
                     return Err(sqlx::Error::Io(std::io::Error::other(why)).into());
                 }
+                if let Err(MigrateError::Dirty(_)) = migrations.run_direct(None, &mut connection, false).await
+                {
+                    let forget = "DELETE FROM _sqlx_migrations WHERE success = FALSE";
+                    sqlx::raw_sql(forget).execute(&mut connection).await?;
+                }
                 migrated(connection, migrations).await
             }
         }
@@ -144,6 +150,7 @@ impl Server {
     pub(in crate::store) fn is_final(error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Configuration(_) | sqlx::Error::ColumnNotFound(_) => true,
+            sqlx::Error::Database(error) if is_full(&**error) => false,
             // Classes of SQLSTATE: no such name or no right to it, no entry, no such database or schema.
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 ["42", "28", "3D", "3F"].into_iter().any(|class| code.starts_with(class))
@@ -151,6 +158,12 @@ impl Server {
             _ => false,
         }
     }
+}
+
+/// Whether this user has too many connections to a MySQL at this time: its SQLSTATE is that of a mistake in SQL.
+fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    error.is_some_and(|error| matches!(error.number(), 1203 | 1226))
 }
 
 async fn connected<C>(connecting: impl Future<Output = Result<C, sqlx::Error>>) -> Result<C, sqlx::Error> {
@@ -165,8 +178,8 @@ where
     C: sqlx::Connection + Migrate,
 {
     let done = migrations.run_direct(None, &mut connection, false).await;
-    // Locks go with their connection.
-    connection.close().await?;
+    // Locks go with their connection, however it ends.
+    let _ = connection.close().await;
     done
 }
 

@@ -36,8 +36,8 @@ use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, Owne
 use self::threads::{Jobs, Threads};
 use super::{
     AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
-    RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
-    User, UserAttributes, UserId, UserRows, Which,
+    Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions,
+    StoreError, User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 
@@ -188,6 +188,11 @@ impl UserRows for Sqlite {
         self.look_up(move |reader| users::by_id(reader, &id))
     }
 
+    fn presence<'a>(&'a self, ids: &'a [UserId]) -> Answer<'a, Presences> {
+        let ids = ids.to_vec();
+        self.read(move |reader| users::presence(reader, &ids))
+    }
+
     fn note_login<'a>(&'a self, id: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
         let id = id.clone();
         self.write(move |writer| users::note_login(writer, &id, now))
@@ -288,9 +293,14 @@ impl Sessions for Sqlite {
         self.read(move |reader| sessions::of_user(reader, &user, now))
     }
 
-    fn users_with_access<'a>(&'a self, after: &'a str, now: UnixTime) -> Answer<'a, Vec<UserId>> {
+    fn users_with_sessions<'a>(
+        &'a self,
+        after: &'a str,
+        idle: bool,
+        now: UnixTime,
+    ) -> Answer<'a, Vec<UserId>> {
         let after = after.to_owned();
-        self.read(move |reader| sessions::users_with_access(reader, &after, now))
+        self.read(move |reader| sessions::users_with_sessions(reader, &after, idle, now))
     }
 
     fn live_refresh_tokens<'a>(

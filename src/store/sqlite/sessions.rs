@@ -123,13 +123,19 @@ pub(super) fn live_refresh_tokens(
         .collect()
 }
 
-pub(super) fn users_with_access(reader: &Connection, after: &str, now: UnixTime) -> Result<Vec<UserId>> {
+pub(super) fn users_with_sessions(
+    reader: &Connection,
+    after: &str,
+    idle: bool,
+    now: UnixTime,
+) -> Result<Vec<UserId>> {
     reader
         .prepare_cached(
             "SELECT DISTINCT user_id FROM sessions \
-              WHERE user_id > ? AND ended_at IS NULL AND access_ends_at > ? ORDER BY user_id LIMIT ?",
+              WHERE user_id > ?1 AND ended_at IS NULL AND (access_ends_at > ?2 OR ?3 AND ends_at > ?2) \
+              ORDER BY user_id LIMIT ?4",
         )?
-        .query_map(params![after, now.0, USERS], |row| Ok(UserId::new(row.get::<_, String>(0)?)))?
+        .query_map(params![after, now.0, idle, USERS], |row| Ok(UserId::new(row.get::<_, String>(0)?)))?
         .collect()
 }
 

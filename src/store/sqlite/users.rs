@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use serde_json::Map;
 
 use crate::base::UnixTime;
+use crate::store::presence;
 use crate::store::users::claims_of;
-use crate::store::{NewUser, PasswordHash, User, UserAttributes, UserId};
+use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
 
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
@@ -16,6 +17,17 @@ pub(super) fn by_name(reader: &Connection, username: &str) -> Result<Option<User
 pub(super) fn by_id(reader: &Connection, id: &str) -> Result<Option<User>> {
     let Ok(id) = id.parse::<i64>() else { return Ok(None) };
     reader.prepare_cached(&select("WHERE id = ?"))?.query_row([id], user).optional()
+}
+
+pub(super) fn presence(reader: &Connection, ids: &[UserId]) -> Result<Presences> {
+    let mut statement = reader.prepare_cached("SELECT active FROM users WHERE id = ?")?;
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Ok(number) = id.as_str().parse::<i64>() else { continue };
+        let active: Option<bool> = statement.query_row([number], |row| row.get(0)).optional()?;
+        rows.extend(active.map(|active| (id.clone(), active)));
+    }
+    Ok(presence::of_rows(ids, rows))
 }
 
 pub(super) fn after(reader: &Connection, username: &str) -> Result<Vec<User>> {

@@ -5,6 +5,7 @@ tool.py show NAME...    prints users as Django reads them
 tool.py check NAME PASSWORD
 tool.py set NAME FIELD JSON
 tool.py leave NAME GROUP
+tool.py remove NAME
 """
 
 import json
@@ -69,5 +70,9 @@ def leave(name, group):
     find(name).groups.remove(Group.objects.get(name=group))
 
 
-commands = {"make": make, "show": show, "check": check, "set": change, "leave": leave}
+def remove(name):
+    find(name).delete()
+
+
+commands = {"make": make, "show": show, "check": check, "set": change, "leave": leave, "remove": remove}
 commands[sys.argv[1]](*sys.argv[2:])

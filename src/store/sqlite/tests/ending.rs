@@ -73,9 +73,13 @@ async fn the_oldest_sessions_end_for_a_new_one() {
 
     let ended = store.end(Which::User(&user), ending(now)).await.unwrap();
     assert_eq!(ended.sessions.len(), 2);
-    assert_eq!(store.users_with_access("", now).await.unwrap(), std::slice::from_ref(&stranger));
-    assert_eq!(store.users_with_access("999", now).await.unwrap(), []);
-    assert_eq!(store.users_with_access("", UnixTime(NOW.0 + 300)).await.unwrap(), [], "none is out any more");
+    assert_eq!(store.users_with_sessions("", false, now).await.unwrap(), std::slice::from_ref(&stranger));
+    assert_eq!(store.users_with_sessions("999", false, now).await.unwrap(), []);
+    assert_eq!(
+        store.users_with_sessions("", false, UnixTime(NOW.0 + 300)).await.unwrap(),
+        [],
+        "none is out any more"
+    );
 }
 
 #[tokio::test]
