@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
+use serde_json::Value;
 
 use super::token::{lifetime_of_a_token, read_token};
 use super::{Failure, issuer, open_store, runtime};
@@ -33,26 +34,32 @@ impl Revoke {
     pub(super) fn run(self, config: &Config, file: &std::path::Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
-        let revocations = match self.jti {
-            Some(jti) => vec![own_token(issuer, jti, now)],
+        let of_text = match &self.jti {
+            Some(_) => Vec::new(),
             None => any_token(config, issuer, &read_token(self.token)?, self.expires_in, now)?,
         };
-        let expires_at = revocations[0].expires_at;
-        runtime()?.block_on(async {
+        let expires_at = runtime()?.block_on(async {
             let store = open_store(issuer, Missing::Refuse).await?;
-            store.revoke(&revocations).await.map_err(|error| Failure::of(&error))
+            let revocations = match self.jti {
+                Some(jti) => {
+                    let minted = store.minted_until(None).await.map_err(|error| Failure::of(&error))?;
+                    vec![own_token(issuer, jti, now.plus(issuer.longest_lifetime()).max(minted))]
+                }
+                None => of_text,
+            };
+            store.revoke(&revocations).await.map_err(|error| Failure::of(&error))?;
+            Ok(revocations[0].expires_at)
         })?;
         println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
         Ok(())
     }
 }
 
-/// When it expires nobody knows, but no token of ours lives longer.
-fn own_token(issuer: &config::Issuer, jti: String, now: UnixTime) -> Revocation {
-    let longest = issuer.access_token_lifetime.max(issuer.refresh_token_lifetime);
+/// When it expires nobody knows, but no token of ours lives longer than to `last`.
+fn own_token(issuer: &config::Issuer, jti: String, last: UnixTime) -> Revocation {
     Revocation {
         what: Revoked::Token { issuer: issuer.issuer.clone(), jti },
-        expires_at: now.plus(longest).plus(issuer.longest_leeway),
+        expires_at: last.plus(issuer.longest_leeway),
     }
 }
 
@@ -81,7 +88,13 @@ fn any_token(
     };
     let claims = token.claims();
     let unending = || Failure::Other("the token says of no time when it expires (`exp`)".to_owned());
-    let expires_at = claims.expires_at().ok_or_else(unending)?.plus(ours.longest_leeway);
+    let expires_at = claims.expires_at().ok_or_else(unending)?;
+    // Copies of a sliding token have its name, and may be renewed until then.
+    let sliding = &ours.form.sliding;
+    let renewed_until = claims.members().get(&sliding.refresh_exp_claim).and_then(Value::as_i64);
+    let last_copy = renewed_until.map_or(expires_at, |end| UnixTime(end).plus(sliding.lifetime));
+    let last_copy = last_copy.min(now.plus(sliding.longest_life()));
+    let expires_at = expires_at.max(last_copy).plus(ours.longest_leeway);
     if expires_at <= now {
         return Err(Failure::Other("the token has expired".to_owned()));
     }

@@ -73,7 +73,8 @@ pub(super) struct Mint {
     /// One more claim. A value that is JSON is taken as JSON, any other as text.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim_of_one_token)]
     claims: Vec<(String, Value)>,
-    /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`.
+    /// How long it lives, e.g. 5m, 1h; by default `issuer.access_token_lifetime`. More than a refresh token's life is
+    /// noted in the database, so that the end of a user's tokens lasts as long.
     #[arg(long, value_parser = lifetime_of_a_token)]
     lifetime: Option<Duration>,
 }
@@ -143,6 +144,14 @@ impl Mint {
             }
         };
         claims.extend(self.claims);
+        if let Some(lifetime) = self.lifetime.filter(|lifetime| *lifetime > issuer.longest_lifetime()) {
+            // Whoever ends the user's tokens has to know how long.
+            runtime()?.block_on(async {
+                let store = open_store(issuer, Missing::Create).await?;
+                let noted = store.minted_until(Some(now.plus(lifetime))).await;
+                noted.map_err(|error| Failure::of(&error))
+            })?;
+        }
         let token = press.access_token(&claims, self.lifetime, now).map_err(|error| Failure::of(&error))?;
         println!("{token}");
         Ok(())

@@ -18,6 +18,7 @@ pub(super) struct Mint {
     compatibility: Compatibility,
     access_lifetime: Duration,
     refresh_lifetime: Duration,
+    longest_lifetime: Duration,
     form: TokenForm,
     claims: Vec<(String, ClaimSource)>,
     issuer: Option<String>,
@@ -53,6 +54,7 @@ impl Mint {
             compatibility: config.compatibility,
             access_lifetime: config.access_token_lifetime,
             refresh_lifetime: config.refresh_token_lifetime,
+            longest_lifetime: config.longest_lifetime(),
             form: config.form.clone(),
             claims: config.claims.clone(),
             issuer: config.issuer.clone(),
@@ -153,9 +155,9 @@ impl Mint {
         claims
     }
 
-    /// No token lives longer.
+    /// No token lives longer, unless an operator made it.
     pub(super) fn longest_lifetime(&self) -> Duration {
-        self.access_lifetime.max(self.refresh_lifetime)
+        self.longest_lifetime
     }
 
     /// The access token that goes with the claims of a refresh token: all others are copied.

@@ -29,7 +29,7 @@ impl Issuer {
         let token = self.mint.refresh(&self.keys, claims)?;
         let access = AccessToken {
             // Each copy has this name, however often it was renewed.
-            expires_at: now.plus(self.form.sliding.refresh_lifetime),
+            expires_at: now.plus(self.form.sliding.longest_life()),
             jti: self.kept_jti(&token.record.jti),
         };
         self.begin_session(&user, mint::new_id(), &token, access, now).await?;

@@ -102,7 +102,7 @@ impl Issuer {
 #[derive(Debug, Clone, Copy)]
 pub struct ShuttingOut<'a> {
     ending: Ending<'a>,
-    /// No token that is out lives longer.
+    /// No token lives longer, unless an operator made it.
     longest: Duration,
     /// End tokens issued in this very second too. A login in the same second would then be in vain.
     this_second: bool,
@@ -113,8 +113,7 @@ impl<'a> ShuttingOut<'a> {
     #[must_use]
     pub fn for_good(config: &'a config::Issuer, now: UnixTime) -> Self {
         let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.longest_leeway, now };
-        let longest = config.access_token_lifetime.max(config.refresh_token_lifetime);
-        Self { ending, longest, this_second: true }
+        Self { ending, longest: config.longest_lifetime(), this_second: true }
     }
 
     /// For one who may log in again at once.
@@ -136,7 +135,8 @@ pub async fn shut_out(
     let Ending { issuer, leeway, now } = how.ending;
     let before = if how.this_second { now.plus(Duration::from_secs(1)) } else { now };
     let what = Revoked::Subject { issuer: issuer.map(str::to_owned), subject: user.to_string(), before };
-    let by_name = Revocation { what, expires_at: now.plus(how.longest).plus(leeway) };
+    let last = now.plus(how.longest).max(sessions.minted_until(None).await?);
+    let by_name = Revocation { what, expires_at: last.plus(leeway) };
     sessions.revoke(std::slice::from_ref(&by_name)).await?;
     let mut ended = sessions.end(Which::User(user), how.ending).await?;
     ended.revocations.push(by_name);

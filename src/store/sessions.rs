@@ -59,6 +59,10 @@ pub trait Sessions: Send + Sync + 'static {
     /// in their order.
     fn revocations_after<'a>(&'a self, number: i64) -> Answer<'a, RevocationPage>;
 
+    /// When the last token expires that an operator made and that lives longer than the file lets others live: 1970 if
+    /// none did. With `another`, one more is about to be made that lives until then.
+    fn minted_until(&self, another: Option<UnixTime>) -> Answer<'_, UnixTime>;
+
     /// Removes some of the rows that say nothing any more, and tells how many.
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64>;
 

@@ -1,6 +1,7 @@
 //! Rows that leave take no knowledge with them that anybody still needs.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -12,7 +13,7 @@ use tollgate::store::{
 
 use crate::sessions::revocations;
 use crate::support::DatabaseKind;
-use crate::{Kind, NOW, ending, rotation, token};
+use crate::{Kind, LATER, NOW, ending, log_in, rotation, token};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -41,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
+    of_one_long_session(&*kind.place().open().await).await;
     let store = kind.place().open().await;
     let mut runner = TestRunner::new(Config::default());
     let steps = prop::collection::vec(step(), 1..40);
@@ -51,6 +53,22 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
             panic!("{complaint} of {steps:?}");
         }
     }
+}
+
+/// A purge takes a few rows, also where one row is the last of a thousand that hang on it.
+async fn of_one_long_session(store: &dyn Store) {
+    let user = UserId::new("7");
+    log_in(store, "s1", &user, &token("j0")).await;
+    for number in 0..600 {
+        let new = token(&format!("j{}", number + 1));
+        assert_eq!(store.rotate(&rotation(&format!("j{number}"), &new)).await.unwrap(), Rotated::Done);
+    }
+    let late = LATER.plus(Duration::from_secs(200_000));
+    // Of refresh tokens and of the blacklist.
+    assert_eq!(store.purge(late).await.unwrap(), 500 + 500);
+    assert!(store.session("s1").await.unwrap().is_some());
+    assert_eq!(store.purge(late).await.unwrap(), 101 + 100 + 1);
+    assert_eq!(store.session("s1").await.unwrap(), None);
 }
 
 /// A refresh token, and whether it was ever refused.

@@ -15,6 +15,7 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
     a_session_and_its_tokens(&kind).await;
     refusals_change_nothing(&kind).await;
+    the_longest_lived_minted_token_counts(&kind).await;
     tokens_without_a_session(&kind).await;
     a_blacklisted_token(&kind).await;
     the_end_of_a_session(&kind).await;
@@ -100,6 +101,16 @@ async fn a_session_and_its_tokens(kind: &Kind) {
     assert_eq!(store.users_with_sessions("", true, last).await.unwrap(), [ada()], "idle");
     assert_eq!(store.users_with_sessions("", true, end).await.unwrap(), []);
     assert_eq!(store.users_with_sessions("7", true, last).await.unwrap(), []);
+}
+
+async fn the_longest_lived_minted_token_counts(kind: &Kind) {
+    let place = kind.place();
+    let [store, other] = place.two().await;
+    assert_eq!(store.minted_until(None).await.unwrap(), UnixTime(0));
+    for (another, until) in [(LATER, LATER), (NOW, LATER), (UnixTime(LATER.0 + 1), UnixTime(LATER.0 + 1))] {
+        assert_eq!(store.minted_until(Some(another)).await.unwrap(), until);
+        assert_eq!(other.minted_until(None).await.unwrap(), until);
+    }
 }
 
 async fn refusals_change_nothing(kind: &Kind) {

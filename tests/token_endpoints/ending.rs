@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use sqlx::Connection as _;
 use tokio::sync::oneshot;
 
 use crate::outage::block_on;
@@ -211,6 +212,31 @@ async fn an_operator_ends_tokens_sessions_and_users_and_the_gateway_hears_within
     assert_eq!(get(&connection, &again.access).await, 200);
     let unknown = home.run(&["user", "logout", "nobody", "--config", "gateway.yaml"], "");
     assert!(!unknown.status.success() && String::from_utf8_lossy(&unknown.stderr).contains("no user"));
+}
+
+#[tokio::test]
+async fn the_end_of_tokens_lasts_as_long_as_the_longest_that_an_operator_made() {
+    const MONTH: u64 = 30 * 86_400;
+    let site = Site::start().await;
+    let home = &site.gate.home;
+    let leaves_in = |printed: String| {
+        let seconds = printed.split("leaves in ").nth(1).and_then(|rest| rest.split('s').next());
+        seconds.and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or_else(|| panic!("{printed}"))
+    };
+    let usual = run(home, &["token", "mint", "--user", USER, "--lifetime", "1h"], "");
+    let said = crate::session::claims(usual.trim());
+    assert_eq!(said["exp"].as_u64().unwrap() - said["iat"].as_u64().unwrap(), 3_600);
+    assert!(leaves_in(run(home, &["token", "revoke", "--jti", "a"], "")) < MONTH - 60);
+    run(home, &["token", "mint", "--user", USER, "--lifetime", "30d"], "");
+    assert!(leaves_in(run(home, &["token", "revoke", "--jti", "b"], "")) > MONTH - 60);
+
+    let before = crate::support::now();
+    run(home, &["user", "disable", USER], "");
+    let file = format!("sqlite://{}", home.path("data/tollgate.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&file).await.unwrap();
+    let kept = sqlx::query_scalar("SELECT expires_at FROM revocations WHERE kind = 'subject'");
+    let until: i64 = kept.fetch_one(&mut database).await.unwrap();
+    assert!(until.cast_unsigned() > before + MONTH - 60, "{until}");
 }
 
 /// The order of P-256's group less `s`: (r, n - s) is as good a signature as (r, s), and needs no key.

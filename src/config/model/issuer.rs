@@ -57,6 +57,15 @@ pub struct Issuer {
     pub longest_leeway: Duration,
 }
 
+impl Issuer {
+    /// No token lives longer, unless an operator makes it.
+    #[must_use]
+    pub fn longest_lifetime(&self) -> Duration {
+        let usual = self.access_token_lifetime.max(self.refresh_token_lifetime);
+        if self.paths.sliding_obtain.is_some() { usual.max(self.form.sliding.longest_life()) } else { usual }
+    }
+}
+
 /// `compatibility:` of the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compatibility {

@@ -36,6 +36,14 @@ pub struct Sliding {
     pub refresh_exp_claim: String,
 }
 
+impl Sliding {
+    /// From the login until the last copy of a token expires: one may be renewed just before the end of that.
+    #[must_use]
+    pub fn longest_life(&self) -> Duration {
+        self.refresh_lifetime.saturating_add(self.lifetime)
+    }
+}
+
 impl TokenForm {
     /// As SimpleJWT has it unless told otherwise.
     #[must_use]

@@ -291,6 +291,10 @@ impl Sessions for ServerStore {
         self.call(move || ending::revocations_after(self, number))
     }
 
+    fn minted_until(&self, another: Option<UnixTime>) -> Answer<'_, UnixTime> {
+        self.call(move || upkeep::minted_until(self, another))
+    }
+
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64> {
         self.call(move || upkeep::purge(self, now))
     }

@@ -19,7 +19,14 @@ const LEAVING: [(&str, &str, &str); 6] = [
     ("access_tokens", "jti", "expires_at < ?"),
     ("refresh_tokens", "jti", "expires_at < ?"),
     ("login_networks", "digest", "known_until < ?"),
-    ("sessions", "sid", "ends_at < ? AND access_ends_at < ?"),
+    // The rows of its tokens go before it, a few at a time too.
+    (
+        "sessions",
+        "sid",
+        "ends_at < ? AND access_ends_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.sid = sessions.sid) \
+         AND NOT EXISTS (SELECT 1 FROM access_tokens a WHERE a.sid = sessions.sid)",
+    ),
 ];
 
 /// Removes a few rows of each table, each in a transaction of its own, so that nobody waits long for it.
@@ -41,6 +48,25 @@ pub(super) async fn purge(store: &ServerStore, now: UnixTime) -> Result<u64, sql
         removed += link.execute(&statement, &values).await?;
     }
     Ok(removed)
+}
+
+pub(super) async fn minted_until(
+    store: &ServerStore,
+    another: Option<UnixTime>,
+) -> Result<UnixTime, sqlx::Error> {
+    let mut link = store.link().await?;
+    if let Some(until) = another {
+        let later = match link.dialect() {
+            Dialect::MySql => "ON DUPLICATE KEY UPDATE value = GREATEST(value, VALUES(value))",
+            Dialect::Postgres | Dialect::Sqlite => {
+                "ON CONFLICT (name) DO UPDATE SET value = GREATEST(counters.value, excluded.value)"
+            }
+        };
+        let statement = format!("INSERT INTO counters (name, value) VALUES ('minted_until', ?) {later}");
+        link.execute(&statement, &[until.into()]).await?;
+    }
+    let row = link.row("SELECT value FROM counters WHERE name = 'minted_until'", &[]).await?;
+    row.map_or(Ok(UnixTime(0)), |row| row.get(0).map(UnixTime))
 }
 
 pub(super) async fn secret(

@@ -321,6 +321,10 @@ impl Sessions for Sqlite {
         self.read(move |reader| ending::revocations_after(reader, number))
     }
 
+    fn minted_until(&self, another: Option<UnixTime>) -> Answer<'_, UnixTime> {
+        self.write(move |writer| upkeep::minted_until(writer, another))
+    }
+
     fn purge<'a>(&'a self, now: UnixTime) -> Answer<'a, u64> {
         self.write(move |writer| upkeep::purge(writer, now))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use crate::base::{Secret, UnixTime};
 
@@ -11,7 +11,8 @@ use crate::base::{Secret, UnixTime};
 const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(86_400);
 
 /// Removes a few rows of each table, so that nobody who writes waits long for it. A session's row stays as long as any
-/// of its tokens could be good: with it goes the knowledge that it was ended.
+/// of its tokens could be good: with it goes the knowledge that it was ended. The rows of its tokens go before it, a few
+/// at a time too.
 pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
     let before = now.minus(KEPT_AFTER_EXPIRY).0;
     let mut removed = 0;
@@ -26,11 +27,29 @@ pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
         "DELETE FROM login_networks \
           WHERE digest IN (SELECT digest FROM login_networks WHERE known_until < ?1 LIMIT 500)",
         "DELETE FROM sessions WHERE sid IN \
-          (SELECT sid FROM sessions WHERE ends_at < ?1 AND access_ends_at < ?1 LIMIT 500)",
+          (SELECT sid FROM sessions s WHERE ends_at < ?1 AND access_ends_at < ?1 \
+             AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.sid = s.sid) \
+             AND NOT EXISTS (SELECT 1 FROM access_tokens a WHERE a.sid = s.sid) LIMIT 500)",
     ] {
         removed += writer.prepare_cached(statement)?.execute([before])?;
     }
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
+}
+
+pub(super) fn minted_until(writer: &Connection, another: Option<UnixTime>) -> Result<UnixTime> {
+    if let Some(UnixTime(until)) = another {
+        writer
+            .prepare_cached(
+                "INSERT INTO counters (name, value) VALUES ('minted_until', ?) \
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            )?
+            .execute([until])?;
+    }
+    let until = writer
+        .prepare_cached("SELECT value FROM counters WHERE name = 'minted_until'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(UnixTime(until.unwrap_or_default()))
 }
 
 pub(super) fn secret(writer: &Connection, name: &str, proposed: &Secret) -> Result<Secret> {
