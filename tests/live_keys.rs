@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Answer, Config, Idp, Message, Reply, Step, Tollgate, Upstream, claims, config, within};
+use support::{Answer, Config, Home, Idp, Message, Reply, Step, Tollgate, Upstream, claims, config, within};
 use tokio::sync::Notify;
 use tollgate::base::Algorithm;
 
@@ -207,6 +207,23 @@ async fn a_provider_without_keys_is_503_and_concerns_nobody_else() {
     assert_eq!(gate.get("/").await.status, 401, "no token at all");
     late.answer(key_set(&[&down]));
     until_status(&gate, &down, 200).await;
+}
+
+#[tokio::test]
+async fn a_gateway_is_ready_while_a_provider_s_server_is_down_from_the_start() {
+    let (app, idp) = (Upstream::echo().await, idp("down"));
+    // Nobody listens there any more.
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let file = one_provider(&idp, &format!("http://{nowhere}/keys"), often(), &app).issuer();
+    let home: Home = file.into();
+    home.generate_key();
+    home.add_user("ada", "the-long-password-of-ada");
+    let gate = Tollgate::start(home).await;
+    until_fetched(&gate, "idp", "unreachable", 2.0).await;
+    assert_eq!(gate.admin().get("/readyz").await.status, 200);
+    assert!(gate.metrics().await.sum("tollgate_ready", &[]) >= 1.0);
+    assert_eq!(ask(&gate, &idp).await.status, 503);
+    assert_eq!(gate.admin().get("/readyz").await.status, 200, "nor does a token change that");
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@
 mod support;
 
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use support::{Connection, Home, Protocol, Tollgate, Upstream, config, within};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
+use support::{Connection, Home, Protocol, Reply, Tollgate, Upstream, config, within};
 
 const PASSWORD: &str = "the-long-password-of-ada";
 
@@ -152,4 +155,67 @@ async fn a_removed_user_s_tokens_end_and_the_id_is_nobody_s() {
     })
     .await;
     assert!(text(&add(&gate.home, "ada", &[]).stdout).contains("with id 2"));
+}
+
+fn mint(home: &Home) -> Output {
+    home.run(&["token", "mint", "--user", "ada"], "")
+}
+
+// The command is waited for on one thread, the service answers on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_minted_token_says_what_databases_and_the_site_s_service_tell_a_login() {
+    let app = Upstream::echo().await;
+    let says = Arc::new(Mutex::new(json!({ "tenant": "north" })));
+    let service = Upstream::start({
+        let says = Arc::clone(&says);
+        move |_| match &*says.lock().unwrap() {
+            Value::Null => Reply::new(500, "out of order"),
+            claims => Reply::json(claims.clone()),
+        }
+    })
+    .await;
+    let home = config()
+        .issuer()
+        .set(
+            "issuer.claims",
+            json!({ "plan": {
+                "query": "SELECT plan FROM accounts WHERE user_id = ?", "database": "sqlite://accounts.db",
+            } }),
+        )
+        .set(
+            "issuer.hook",
+            json!({
+                "url": format!("{}/claims", service.url()),
+                "fetch": { "allow_http": true, "allow_private_addresses": true, "proxy": "none" },
+            }),
+        )
+        .route("/*", "local", &app)
+        .write();
+    home.generate_key();
+    let options = SqliteConnectOptions::new().filename(home.path("accounts.db")).create_if_missing(true);
+    let mut accounts = options.connect().await.unwrap();
+    accounts.execute("CREATE TABLE accounts (user_id integer, plan text)").await.unwrap();
+    accounts.execute("INSERT INTO accounts VALUES (1, 'gold')").await.unwrap();
+    assert!(add(&home, "ada", &[]).status.success());
+
+    let output = mint(&home);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let claims = claims_of(text(&output.stdout).trim());
+    assert_eq!((&claims["plan"], &claims["tenant"]), (&json!("gold"), &json!("north")));
+    assert_eq!(claims.get("sid"), None, "it belongs to no session");
+    let question = service.only_request().json();
+    assert_eq!((&question["event"], &question["user"]["username"]), (&json!("login"), &json!("ada")));
+
+    // Where a login would give no token, there is none here.
+    for (answer, change, why) in [
+        (Value::Null, "UPDATE accounts SET plan = 'silver'", "issuer.hook"),
+        (json!({}), "DROP TABLE accounts", "no such table"),
+    ] {
+        *says.lock().unwrap() = answer;
+        accounts.execute(change).await.unwrap();
+        let output = mint(&home);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("panicked"));
+    }
 }

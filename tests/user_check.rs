@@ -5,11 +5,12 @@
 mod support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
-use support::{Answer, Connection, Home, Protocol, Tollgate, Upstream, config};
+use support::{Answer, Connection, Home, Protocol, Tollgate, Upstream, config, within};
 
 const DATABASE: &str = "data/tollgate.db";
 const PASSWORD: &str = "the-long-password-of-ada";
@@ -33,7 +34,9 @@ impl Site {
             "upstream": app.url(),
         }));
         let home: Home = change(file).write();
-        home.generate_key();
+        if !home.path("secret").exists() {
+            home.generate_key();
+        }
         home.add_user("ada", PASSWORD);
         home.add_user("bob", PASSWORD);
         Self { gate: Tollgate::start(home).await, app }
@@ -86,6 +89,48 @@ async fn with_an_age_of_zero_each_request_sees_the_user_as_it_is() {
     site.change("DELETE FROM users WHERE username = 'ada'").await;
     assert_refused(&site, &get().await, "unknown_user").await;
     assert_eq!(site.app.requests_seen(), 2);
+}
+
+/// A gateway whose route says nothing of users, and a token that it took once.
+async fn unsaid(compatibility: &str) -> (Site, Connection, Value) {
+    let site = Site::with(Value::Null, |config| {
+        config
+            .set("issuer.compatibility", json!(compatibility))
+            .set("issuer.algorithm", json!("HS256"))
+            .set("issuer.signing_key", json!("file:secret"))
+            .file("secret", "a-secret-of-at-least-thirty-two-bytes")
+            .set("issuer.user_poll_interval", json!("1h"))
+            .set("routes.0.auth", json!({ "providers": ["local"] }))
+    })
+    .await;
+    let connection = site.connect().await;
+    let tokens = login(&connection, "ada").await;
+    assert_eq!(connection.get("/").bearer(access(&tokens)).await.status, 200);
+    (site, connection, tokens)
+}
+
+#[tokio::test]
+async fn where_nothing_is_said_simplejwt_s_profile_asks_every_five_seconds_and_nothing_else_asks() {
+    let ((profile, ours, tokens), (usual, others, other)) =
+        (unsaid("simplejwt").await, unsaid("tollgate").await);
+    for site in [&profile, &usual] {
+        site.change("UPDATE users SET active = 0").await;
+    }
+    let start = Instant::now();
+    assert_eq!(ours.get("/").bearer(access(&tokens)).await.status, 200, "an answer counts for its age");
+    let refused = within("the user to be asked about", async {
+        loop {
+            let answer = ours.get("/").bearer(access(&tokens)).await;
+            if answer.status != 200 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (401, &json!("user_inactive")));
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+    assert_eq!(others.get("/").bearer(access(&other)).await.status, 200);
 }
 
 #[tokio::test]

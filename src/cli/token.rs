@@ -13,7 +13,7 @@ use super::revoke::Revoke;
 use super::{Failure, issuer, open_store, read, runtime};
 use crate::base::{ReasonCode, UnixTime, parse_duration};
 use crate::config::{Config, KeySource, Users};
-use crate::issuer::TokenPress;
+use crate::issuer::{FreshClaims, TokenPress};
 use crate::jwt::{self, Limits, Token as ParsedToken};
 use crate::providers::{self, Fetching, KeysOf, Provider};
 use crate::server::clock;
@@ -131,12 +131,13 @@ impl Mint {
                         "`issuer.users` says that users live elsewhere: name one by its id with --subject";
                     return Err(Failure::Usage(why.into()));
                 }
-                let user = runtime()?.block_on(async {
+                runtime()?.block_on(async {
                     let store = open_store(issuer, Missing::Refuse).await?;
-                    store.user_by_name(name).await.map_err(|error| Failure::of(&error))
-                })?;
-                let unknown = || Failure::Other(format!("there is no user {name:?}"));
-                press.user_claims(&user.ok_or_else(unknown)?, now)
+                    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
+                    let user = user.ok_or_else(|| Failure::Other(format!("there is no user {name:?}")))?;
+                    let fresh = FreshClaims::open(issuer).await.map_err(|error| Failure::of(&error))?;
+                    press.user_claims(&fresh, &user, now).await.map_err(|error| Failure::of(&error))
+                })?
             }
             (None, subject) => {
                 let subject = Value::String(subject.unwrap_or_default());

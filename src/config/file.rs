@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::issuer;
 use super::mistake::MistakeKind;
-use super::model::{Admin, Config, Issuer, Observability, Provider, RevocationRules, TokenRules};
+use super::model::{
+    Admin, Config, Issuer, KeySource, Observability, Provider, RevocationRules, Route, RouteAuth, TokenRules,
+    TokenSource,
+};
 use super::providers::{self, OwnTokens, Providers};
 use super::routes;
 use super::server::{self, Addresses};
@@ -64,7 +67,15 @@ pub(super) fn read(root: &Node<'_>, file: &Path) -> Option<Config> {
         let providers = providers.and_then(Providers::all);
         let longest_leeway =
             providers.iter().flatten().map(|provider| provider.leeway).max().unwrap_or_default();
-        let issuer = issuer.map(|issuer| issuer.map(|issuer| Issuer { longest_leeway, ..issuer }));
+        let scheme =
+            own_scheme(providers.as_deref().unwrap_or_default(), read_routes.as_deref().unwrap_or_default());
+        let issuer = issuer.map(|issuer| {
+            issuer.map(|issuer| Issuer {
+                longest_leeway,
+                scheme: scheme.map_or(issuer.scheme, str::to_owned),
+                ..issuer
+            })
+        });
         Some(Config {
             file: file.to_owned(),
             development,
@@ -121,6 +132,16 @@ fn issuer_and_providers<'r>(
         warn_of_refused_own(node, issuer, own);
     }
     (issuer, providers)
+}
+
+/// What the first route that takes the issuer's own tokens calls them.
+fn own_scheme<'r>(providers: &[Provider], routes: &'r [Route]) -> Option<&'r str> {
+    let is_own = |&index: &usize| matches!(providers.get(index), Some(Provider { keys: KeySource::Own, .. }));
+    let places = routes.iter().find_map(|route| match &route.auth {
+        RouteAuth::Required { providers, token_from, .. } if providers.iter().any(is_own) => Some(token_from),
+        RouteAuth::Required { .. } | RouteAuth::Public => None,
+    })?;
+    TokenSource::scheme(places)
 }
 
 /// Warns of rules that no token of the built-in issuer meets.

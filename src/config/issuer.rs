@@ -134,6 +134,7 @@ pub(super) fn read(node: &Node<'_>, state_directory: &Path) -> Option<Unnamed> {
             audiences: Vec::new(),
             leeway: Duration::ZERO,
             longest_leeway: Duration::ZERO,
+            scheme: "Bearer".to_owned(),
         }))
     })
 }

@@ -21,6 +21,7 @@ use super::{Activity, Client, Inbound, Multiplexing, Snapshot, Worker, handle};
 use crate::base::{Algorithm, UnixTime};
 use crate::jwt::{HeaderForm, SigningKey, signature_checks};
 use crate::providers;
+use crate::store::{Revocation, Revoked};
 use crate::telemetry::Metrics;
 
 const NOW: i64 = 1_000_000_000;
@@ -188,6 +189,27 @@ fn a_bad_signature_that_comes_again_costs_nothing() {
             let token = forged(&header, &json!({}));
             assert!(scene.cost(&token).await.1 > 0);
             assert_eq!(scene.cost(&token).await, ("401".to_owned(), 0), "{header}");
+        }
+    });
+}
+
+#[test]
+fn a_remembered_token_is_looked_up_again_after_a_revocation_and_its_signature_is_not_checked() {
+    run(async {
+        let scene = Scene::new(&json!({}));
+        let [kept, revoked] =
+            ["kept", "revoked"].map(|jti| scene.sign(0, HeaderForm::WithKid, &json!({ "jti": jti })));
+        for checks in [1, 0] {
+            for token in [&kept, &revoked] {
+                assert_eq!(scene.cost(token).await, ("200".to_owned(), checks));
+            }
+        }
+        let what = Revoked::Token { issuer: Some(ISSUER.to_owned()), jti: "revoked".to_owned() };
+        let revocation = Revocation { what, expires_at: UnixTime(NOW + 300) };
+        scene.worker.snapshot.revocations.add(&[revocation], UnixTime(NOW));
+        for _ in 0..2 {
+            assert_eq!(scene.cost(&kept).await, ("200".to_owned(), 0));
+            assert_eq!(scene.cost(&revoked).await, ("401".to_owned(), 0));
         }
     });
 }

@@ -63,11 +63,7 @@ impl Credentials {
 
     /// How credentials are called in a challenge: the first scheme of the file.
     pub(super) fn scheme(&self) -> &str {
-        let scheme = self.sources.iter().find_map(|source| match source {
-            TokenSource::Header { schemes, .. } => schemes.first(),
-            _ => None,
-        });
-        scheme.map_or(BEARER, String::as_str)
+        TokenSource::scheme(&self.sources).unwrap_or(BEARER)
     }
 
     /// The one token of a request (RFC 6750, section 2: by one method only).

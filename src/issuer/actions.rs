@@ -65,11 +65,12 @@ impl Issuer {
             ending: self.ending(now),
         };
         self.show_site(text, &record.jti, Some(&user.id), record.expires_at, now).await?;
-        let ended = self.sessions.start_session(&login).await?;
-        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
+        // What may fail comes first: a session that ended for this login must have ended for something.
         if self.update_last_login {
             self.users.note_login(&user.id, now).await?;
         }
+        let ended = self.sessions.start_session(&login).await?;
+        self.sessions_ended(SessionEvent::EndedByLimit, &user.id, &ended, now);
         Ok(())
     }
 

@@ -118,8 +118,12 @@ impl Answer {
         Self { response, outcome: granted.outcome, subject: granted.subject, detail: None, cause: None }
     }
 
-    pub(super) fn refused(refused: Refused) -> Self {
+    /// `challenge` goes with a 401.
+    pub(super) fn refused(refused: Refused, challenge: &HeaderValue) -> Self {
         let mut response = json(refused.status(), &refused.body());
+        if refused.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
         if let Some(seconds) = refused.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -157,10 +161,12 @@ fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     headers.insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""));
-    }
     response
+}
+
+/// How Django REST framework asks for credentials of this scheme, a token of RFC 9110, section 5.6.2.
+pub(super) fn challenge(scheme: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("{scheme} realm=\"api\"")).expect("a scheme is visible text")
 }
 
 #[cfg(test)]

@@ -62,6 +62,19 @@ impl Endpoint {
 }
 
 impl Action {
+    /// Whether a token is judged there.
+    pub(super) const fn takes_tokens(self) -> bool {
+        match self {
+            Self::Obtain | Self::SlidingObtain => false,
+            Self::Refresh
+            | Self::Verify
+            | Self::Blacklist
+            | Self::Logout
+            | Self::LogoutAll
+            | Self::SlidingRefresh => true,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Obtain,

@@ -10,8 +10,7 @@ use bytes::Bytes;
 use http::Uri;
 use serde_json::{Map, Value, json};
 
-use super::Issuer;
-use super::refused::Refused;
+use super::mint::Mint;
 use crate::config::{self, OnHookError, TokenForm};
 use crate::egress::client_options;
 use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
@@ -34,13 +33,17 @@ pub(super) struct Hook {
 
 /// Why there are no claims.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HookError {
+pub enum HookError {
+    /// It does not answer, or not well.
     #[error("issuer.hook: {0}")]
     Answer(#[from] FetchError),
+    /// What it answers is no object.
     #[error("issuer.hook: the answer is no JSON object: {0}")]
     Malformed(#[from] ParseError),
+    /// The answer's size in bytes, which is too large.
     #[error("issuer.hook: the answer has {0} bytes, {LARGEST_ANSWER} at most are taken")]
     TooLarge(usize),
+    /// It names a claim by which the issuer itself decides.
     #[error("issuer.hook: the claim {0:?} is the issuer's own")]
     Reserved(String),
 }
@@ -76,6 +79,33 @@ impl Hook {
         })
     }
 
+    /// Adds what the service says of a user to the claims of a new token. `mint` knows what the file says of claims.
+    pub(super) async fn add(
+        &self,
+        claims: &mut Map<String, Value>,
+        mint: &Mint,
+        user: &User,
+        occasion: Occasion<'_>,
+    ) -> Result<(), HookError> {
+        match self.ask(user, occasion).await {
+            Ok(answer) => {
+                self.failing.store(false, Ordering::Relaxed);
+                claims.extend(answer);
+                Ok(())
+            }
+            Err(error) if self.on_error == OnHookError::Keep => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("tokens are made without fresh claims: {error}");
+                }
+                if let Occasion::Refresh(old) = occasion {
+                    keep(claims, old, |name| self.form.is_reserved(name) || mint.knows_claim(name));
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn ask(&self, user: &User, occasion: Occasion<'_>) -> Result<Map<String, Value>, HookError> {
         let question = json!({
             "event": occasion.as_str(),
@@ -100,35 +130,6 @@ fn check(answer: &[u8], form: &TokenForm) -> Result<Map<String, Value>, HookErro
     match claims.keys().find(|name| form.is_reserved(name)) {
         Some(name) => Err(HookError::Reserved(name.chars().take(64).collect())),
         None => Ok(claims),
-    }
-}
-
-impl Issuer {
-    /// Adds what the site's service says of a user to the claims of a new token.
-    pub(super) async fn add_hook_claims(
-        &self,
-        claims: &mut Map<String, Value>,
-        user: &User,
-        occasion: Occasion<'_>,
-    ) -> Result<(), Refused> {
-        let Some(hook) = &self.hook else { return Ok(()) };
-        match hook.ask(user, occasion).await {
-            Ok(answer) => {
-                hook.failing.store(false, Ordering::Relaxed);
-                claims.extend(answer);
-                Ok(())
-            }
-            Err(error) if hook.on_error == OnHookError::Keep => {
-                if !hook.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("tokens are made without fresh claims: {error}");
-                }
-                if let Occasion::Refresh(old) = occasion {
-                    keep(claims, old, |name| self.form.is_reserved(name) || self.mint.knows_claim(name));
-                }
-                Ok(())
-            }
-            Err(error) => Err(Refused::Hook(error)),
-        }
     }
 }
 

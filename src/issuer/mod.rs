@@ -42,7 +42,6 @@ use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
-use self::hook::Hook;
 use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
@@ -59,14 +58,16 @@ use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, ClaimQueries, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers,
-    PasswordError, Passwords, Sessions, Unanswered, Users,
+    self, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError,
+    Passwords, Sessions, Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
 pub use answer::{Answer, Outcome};
 pub use endpoint::{Action, Endpoint};
 pub use fields::{UnusableCredential, check_credential};
+pub use fresh_claims::{FreshClaims, FreshClaimsError};
+pub use hook::HookError;
 pub use session_event::SessionEvent;
 pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
@@ -86,10 +87,11 @@ pub struct Issuer {
     leeway: Duration,
     /// So long after their `exp` its tokens may still be taken.
     longest_leeway: Duration,
+    /// The `WWW-Authenticate` of each 401.
+    challenge: HeaderValue,
     keys: Keys,
     mint: Mint,
-    claim_queries: ClaimQueries,
-    hook: Option<Hook>,
+    fresh_claims: FreshClaims,
     policy: Policy,
     sliding_policy: Policy,
     users: Box<dyn Users>,
@@ -183,13 +185,13 @@ impl Issuer {
             name: config.issuer.clone(),
             keys,
             mint: Mint::new(config),
-            claim_queries: open_queries(&config.claims).await?,
-            hook: config.hook.as_ref().map(|hook| Hook::new(hook, &config.form)).transpose()?,
+            fresh_claims: FreshClaims::open(config).await?,
             policy: presented::policy(config, "refresh"),
             sliding_policy: presented::policy(config, "sliding"),
             update_last_login: config.update_last_login,
             form: config.form.clone(),
             leeway: config.leeway,
+            challenge: answer::challenge(&config.scheme),
             longest_leeway: config.longest_leeway,
             users: store::open_users(
                 &config.users,
@@ -236,7 +238,7 @@ impl Issuer {
                 let no_store = holds_tokens && self.compatibility == Compatibility::Tollgate;
                 Answer::granted(granted, no_store)
             }
-            Err(refused) => Answer::refused(refused),
+            Err(refused) => Answer::refused(refused, &self.challenge),
         };
         if is_head { answer.without_body() } else { answer }
     }
@@ -257,6 +259,9 @@ impl Issuer {
             ref other => return Err(Refused::Method(other.clone())),
         }
         let body = Body::read(request.headers(), request.body())?;
+        if action.takes_tokens() && !self.revocations.is_loaded() {
+            return Err(Refused::RevocationsUnread);
+        }
         match action {
             Action::Obtain => self.obtain(&body, client, now).await,
             Action::Refresh => self.refresh(&body, now).await,
@@ -318,15 +323,6 @@ impl Issuer {
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
     }
-}
-
-/// The queries of `issuer.claims`.
-async fn open_queries(claims: &[(String, config::ClaimSource)]) -> Result<ClaimQueries, ClaimQueryError> {
-    let (queries, unseen) = ClaimQueries::open(claims).await?;
-    for error in unseen {
-        tracing::warn!("no tokens are issued until this query can be carried out: {error}");
-    }
-    Ok(queries)
 }
 
 /// The blacklist of the site in whose tables users are looked up.

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Outcome;
+use super::fresh_claims::FreshClaimsError;
 use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
@@ -55,6 +56,8 @@ pub(super) enum Refused {
     Conflict,
     /// Too many passwords wait to be hashed.
     Busy(PasswordError),
+    /// Which tokens were ended is not read yet.
+    RevocationsUnread,
     /// The database does not answer.
     Store(StoreError),
     /// The site's service does not say what the token should.
@@ -109,7 +112,7 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -151,6 +154,10 @@ impl Refused {
             }
             Self::BlacklistedAtVerify => non_field(TokenFault::Blacklisted.message().to_owned()),
             Self::Busy(_) => with_code("Too many logins at once. Try again in a moment.", "login_busy"),
+            Self::RevocationsUnread => with_code(
+                "Which tokens were ended is not known yet. Try again in a moment.",
+                "revocations_unavailable",
+            ),
             Self::Store(_) => with_code(
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
@@ -167,7 +174,9 @@ impl Refused {
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
-            Self::Busy(_) | Self::Store(_) | Self::Hook(_) | Self::Query(_) => Some(RETRY_AFTER),
+            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
+                Some(RETRY_AFTER)
+            }
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -202,7 +211,7 @@ impl Refused {
                 Outcome::RefusedToken
             }
             Self::Busy(_) => Outcome::Busy,
-            Self::Store(_) => Outcome::StoreUnavailable,
+            Self::RevocationsUnread | Self::Store(_) => Outcome::StoreUnavailable,
             Self::Hook(_) | Self::Query(_) => Outcome::ClaimsUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
@@ -227,6 +236,7 @@ impl Refused {
             | Self::SlidingEnded(_)
             | Self::BlacklistedAtVerify
             | Self::Busy(_)
+            | Self::RevocationsUnread
             | Self::Store(_)
             | Self::Hook(_)
             | Self::Query(_)
@@ -253,6 +263,7 @@ impl Refused {
             | Self::Throttled { .. }
             | Self::Account
             | Self::Token(_)
+            | Self::RevocationsUnread
             | Self::Conflict
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_)
@@ -283,9 +294,12 @@ impl From<StoreError> for Refused {
     }
 }
 
-impl From<ClaimQueryError> for Refused {
-    fn from(error: ClaimQueryError) -> Self {
-        Self::Query(error)
+impl From<FreshClaimsError> for Refused {
+    fn from(error: FreshClaimsError) -> Self {
+        match error {
+            FreshClaimsError::Query(error) => Self::Query(error),
+            FreshClaimsError::Hook(error) => Self::Hook(error),
+        }
     }
 }
 

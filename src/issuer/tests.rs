@@ -79,6 +79,7 @@ fn config(folder: &tempfile::TempDir) -> config::Issuer {
         audiences: vec!["api".to_owned()],
         leeway: Duration::ZERO,
         longest_leeway: Duration::ZERO,
+        scheme: "Bearer".to_owned(),
     }
 }
 

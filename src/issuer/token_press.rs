@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::OpenError;
+use super::fresh_claims::{FreshClaims, FreshClaimsError};
+use super::hook::Occasion;
 use super::keys::Keys;
 use super::mint::Mint;
 use crate::base::UnixTime;
@@ -14,7 +16,7 @@ use crate::config;
 use crate::jwt::{KeySet, SigningError};
 use crate::store::User;
 
-/// Signs access tokens with the issuer's key. It needs no database, and its tokens belong to no session.
+/// Signs access tokens with the issuer's key. It needs no database of its own, and its tokens belong to no session.
 pub struct TokenPress {
     keys: Keys,
     mint: Mint,
@@ -35,12 +37,21 @@ impl TokenPress {
         Ok(Self { keys: Keys::open(config, false, now)?, mint: Mint::new(config) })
     }
 
-    /// The claims that a login of this user would put into its tokens, but for the session.
-    #[must_use]
-    pub fn user_claims(&self, user: &User, now: UnixTime) -> Map<String, Value> {
+    /// The claims that a login of this user would put into its tokens, but for the session. Those who know more claims
+    /// are asked as at a login.
+    ///
+    /// # Errors
+    /// [`FreshClaimsError`]: then a login would give no token.
+    pub async fn user_claims(
+        &self,
+        fresh: &FreshClaims,
+        user: &User,
+        now: UnixTime,
+    ) -> Result<Map<String, Value>, FreshClaimsError> {
         let mut claims = self.mint.refresh_claims(user, "", now);
         claims.remove("sid");
-        claims
+        fresh.add(&mut claims, &self.mint, user, Occasion::Login).await?;
+        Ok(claims)
     }
 
     /// An access token with these claims. `lifetime` replaces the configured one.

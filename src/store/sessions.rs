@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Revocation, RevocationPage, UserId};
+use super::{Answer, Revocation, RevocationPage, Revoked, UserId};
 use crate::base::{Secret, UnixTime};
 
 /// Sessions, refresh tokens, the blacklist and revocations. Each call ends within a few seconds, with
@@ -234,4 +234,24 @@ pub struct Ended {
     pub sessions: Vec<String>,
     /// The revocations of their access tokens, which the store has and other replicas will see.
     pub revocations: Vec<Revocation>,
+}
+
+impl Ended {
+    /// Adds a session, given with the expiry of its last access token, and those of its access tokens that do not name
+    /// it. What has expired is left out.
+    pub(super) fn add(
+        &mut self,
+        sid: String,
+        access_ends_at: UnixTime,
+        tokens: impl IntoIterator<Item = (String, UnixTime)>,
+        ending: Ending<'_>,
+    ) {
+        let issuer = || ending.issuer.map(str::to_owned);
+        let whole = (Revoked::Session { issuer: issuer(), sid: sid.clone() }, access_ends_at);
+        let each = tokens.into_iter().map(|(jti, until)| (Revoked::Token { issuer: issuer(), jti }, until));
+        let all = [whole].into_iter().chain(each);
+        let all = all.map(|(what, until)| Revocation { what, expires_at: until.plus(ending.leeway) });
+        self.revocations.extend(all.filter(|revocation| revocation.expires_at > ending.now));
+        self.sessions.push(sid);
+    }
 }

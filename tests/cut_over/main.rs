@@ -59,6 +59,9 @@ fn main() -> ExitCode {
         trial("sessions_that_the_gateway_ends_by_itself_end_at_the_site", missing.as_deref(), || {
             block_on(mirror::sessions_that_the_gateway_ends_by_itself_end_at_the_site());
         }),
+        trial("mirrored_rows_hold_a_token_s_text_only_where_the_file_says_so", missing.as_deref(), || {
+            block_on(mirror::rows_hold_a_text_only_where_the_file_says_so());
+        }),
         trial("logouts_of_mirrored_sessions_end_them_at_the_site", missing.as_deref(), || {
             block_on(mirror::logouts_end_at_the_site());
         }),

@@ -212,6 +212,29 @@ pub(crate) async fn sessions_that_the_gateway_ends_by_itself_end_at_the_site() {
     assert_eq!(site.blacklisted(&[&robbed, &next, &newest]).await, [0, 1], "by reuse");
 }
 
+pub(crate) async fn rows_hold_a_text_only_where_the_file_says_so() {
+    for mirror in [json!(true), json!({ "token_text": false }), json!({ "token_text": true })] {
+        let has_text = mirror["token_text"] == true;
+        let key = "issuer.users.django.token_blacklist.mirror";
+        let site = Site::start(|file| file.set(key, mirror.clone())).await;
+        let first = site.log_in().await.json()["refresh"].clone();
+        let second = site.refresh(&first).await;
+        let third = site.refresh(&second).await;
+        assert_eq!(site.post("logout", &third).await.status, 200);
+        site.nothing_waits().await;
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT jti, token FROM token_blacklist_outstandingtoken ORDER BY id")
+                .fetch_all(&mut site.connect().await)
+                .await
+                .unwrap();
+        let expected = [&first, &second, &third].map(|token| {
+            let text = if has_text { token.as_str().expect("a token") } else { "" };
+            (jti(token), text.to_owned())
+        });
+        assert_eq!(rows, expected, "{mirror}");
+    }
+}
+
 pub(crate) async fn logouts_end_at_the_site() {
     let site = Site::start(|file| file).await;
     let one = site.log_in().await.json()["refresh"].clone();

@@ -151,6 +151,10 @@ async fn start(
             "token_blacklist": { "mirror": { "token_text": true } },
         } });
     }
+    let mut auth = json!({ "providers": ["local"], "user_check": { "max_age": "0s" } });
+    if let Some(token_from) = profile.token_from() {
+        auth["token_from"] = token_from;
+    }
     let home: Home = config()
         .env("SIMPLEJWT_SIGNING_KEY", profile.signing_key(&golden.test_keys))
         .env("SIMPLEJWT_VERIFYING_KEY", &golden.test_keys.rs256_public_pem)
@@ -158,7 +162,7 @@ async fn start(
         .set("providers.local", profile.provider())
         .push_route(json!({
             "match": { "path": PROTECTED },
-            "auth": { "providers": ["local"], "user_check": { "max_age": "0s" } },
+            "auth": auth,
             "identity": { "headers": { "X-User-Id": { "claim": "user_id" } } },
             "upstream": application.url(),
         }))

@@ -1,4 +1,4 @@
-//! The four profiles of settings that the recording was made under.
+//! The four profiles of settings that the recording was made under, and one more.
 
 use serde_json::{Value, json};
 
@@ -15,10 +15,12 @@ pub(crate) enum Profile {
     C,
     /// Sliding tokens.
     S,
+    /// Names of the site's own: the header and its types, the claims of the fingerprint and of a sliding token's end.
+    N,
 }
 
 impl Profile {
-    pub(crate) const ALL: [Self; 4] = [Self::A, Self::B, Self::C, Self::S];
+    pub(crate) const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::S, Self::N];
 
     pub(crate) const fn letter(self) -> &'static str {
         match self {
@@ -26,13 +28,39 @@ impl Profile {
             Self::B => "B",
             Self::C => "C",
             Self::S => "S",
+            Self::N => "N",
         }
     }
 
     pub(crate) const fn algorithm(self) -> &'static str {
         match self {
-            Self::A | Self::B | Self::S => "HS256",
+            Self::A | Self::B | Self::S | Self::N => "HS256",
             Self::C => "RS256",
+        }
+    }
+
+    /// The claim with the fingerprint of the user's password.
+    pub(crate) const fn revoke_token_claim(self) -> Option<&'static str> {
+        match self {
+            Self::A | Self::B | Self::S => None,
+            Self::C => Some("hash_password"),
+            Self::N => Some("hp"),
+        }
+    }
+
+    /// The claim with the time until which a sliding token may be refreshed.
+    pub(crate) const fn refresh_exp_claim(self) -> &'static str {
+        match self {
+            Self::A | Self::B | Self::C | Self::S => "refresh_exp",
+            Self::N => "rexp",
+        }
+    }
+
+    /// Where routes look for tokens, if not in the usual place.
+    pub(crate) fn token_from(self) -> Option<Value> {
+        match self {
+            Self::A | Self::B | Self::C | Self::S => None,
+            Self::N => Some(json!({ "header": "X-Access-Token", "scheme": ["JWT", "Bearer"] })),
         }
     }
 
@@ -64,6 +92,18 @@ impl Profile {
                     "sliding_refresh": "/api/token/refresh/",
                 },
             }),
+            Self::N => json!({
+                "auth_token_classes": ["access", "sliding"],
+                "sliding_token_lifetime": "300s",
+                "sliding_token_refresh_lifetime": "86400s",
+                "sliding_token_refresh_exp_claim": "rexp",
+                "check_revoke_token": true,
+                "revoke_token_claim": "hp",
+                "paths": {
+                    "sliding_obtain": "/api/token/sliding/",
+                    "sliding_refresh": "/api/token/sliding/refresh/",
+                },
+            }),
         };
         if let (Value::Object(issuer), Value::Object(more)) = (&mut issuer, more) {
             issuer.extend(more);
@@ -74,7 +114,7 @@ impl Profile {
     /// The gateway's provider of its own tokens.
     pub(crate) fn provider(self) -> Value {
         match self {
-            Self::A | Self::B | Self::S => json!({ "issuer": "any", "keys": { "own": true } }),
+            Self::A | Self::B | Self::S | Self::N => json!({ "issuer": "any", "keys": { "own": true } }),
             Self::C => json!({
                 "issuer": "https://issuer.example.test",
                 "audiences": ["wire-api"],
@@ -86,7 +126,7 @@ impl Profile {
 
     pub(crate) fn signing_key(self, keys: &TestKeys) -> &str {
         match self {
-            Self::A | Self::B | Self::S => &keys.hs256_secret,
+            Self::A | Self::B | Self::S | Self::N => &keys.hs256_secret,
             Self::C => &keys.rs256_private_pem,
         }
     }

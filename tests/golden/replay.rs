@@ -18,8 +18,19 @@ use crate::wire::{PROTECTED, Sent, Whose, Wire, now};
 const CLOCK_TOLERANCE: i32 = 2;
 
 /// The claims of a token, in this order.
-const ORDER: [&str; 9] =
-    ["token_type", "exp", "iat", "jti", "refresh_exp", "user_id", "hash_password", "aud", "iss"];
+const ORDER: [&str; 11] = [
+    "token_type",
+    "exp",
+    "iat",
+    "jti",
+    "refresh_exp",
+    "rexp",
+    "user_id",
+    "hash_password",
+    "hp",
+    "aud",
+    "iss",
+];
 
 /// The header fields that a case speaks of: all that it does not list must be absent, but for `Vary`, to which the
 /// recorded site's middleware adds in some. Any other field is the site's own.
@@ -227,8 +238,10 @@ impl Replay {
     /// The claims of the profile's tokens beside the usual ones, for alice.
     fn more(&mut self) -> Map<String, Value> {
         let mut more = Map::new();
+        if let Some(claim) = self.profile.revoke_token_claim() {
+            more.insert(claim.to_owned(), json!("<any text>"));
+        }
         if self.profile == Profile::C {
-            more.insert("hash_password".to_owned(), json!("<any text>"));
             more.insert("aud".to_owned(), json!("wire-api"));
             more.insert("iss".to_owned(), json!("https://issuer.example.test"));
         }
@@ -348,10 +361,10 @@ impl Replay {
             None => {
                 let jti = Uuid::new_v4().simple().to_string();
                 let mut more = self.more();
-                if self.profile == Profile::C {
+                if let Some(claim) = self.profile.revoke_token_claim() {
                     let known = self.fingerprint.take();
                     let fingerprint = known.unwrap_or_else(|| self.fingerprint_of("alice"));
-                    more.insert("hash_password".to_owned(), json!(fingerprint));
+                    more.insert(claim.to_owned(), json!(fingerprint));
                     self.fingerprint = Some(fingerprint);
                 }
                 tokens::make(&spec, (self.profile, &self.keys), &jti, &more, now())

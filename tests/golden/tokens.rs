@@ -57,7 +57,7 @@ pub(crate) fn make(
     let header = spec.header.clone().unwrap_or(json!({"alg": "$alg", "typ": "JWT"}));
     let header = header.to_string().replace("$alg", profile.algorithm());
     let payload = match (&spec.base, &spec.payload_json, &spec.payload_text) {
-        (Some(token_type), None, None) => base(token_type, spec, jti, more, now).to_string(),
+        (Some(token_type), None, None) => base(token_type, (profile, spec), jti, more, now).to_string(),
         (None, Some(json), None) => json.to_string(),
         (None, None, Some(text)) => text.clone(),
         _ => panic!("one of base, payload_json, payload_text"),
@@ -77,14 +77,20 @@ pub(crate) fn make(
     format!("{input}.{signature}")
 }
 
-fn base(token_type: &str, spec: &TokenSpec, jti: &str, more: &Map<String, Value>, now: Duration) -> Value {
+fn base(
+    token_type: &str,
+    (profile, spec): (Profile, &TokenSpec),
+    jti: &str,
+    more: &Map<String, Value>,
+    now: Duration,
+) -> Value {
     let mut claims = Map::new();
     claims.insert("token_type".to_owned(), json!(token_type));
     claims.insert("exp".to_owned(), json!(now.as_secs() + 3600));
     claims.insert("iat".to_owned(), json!(now.as_secs()));
     claims.insert("jti".to_owned(), json!(jti));
     if token_type == "sliding" {
-        claims.insert("refresh_exp".to_owned(), json!(now.as_secs() + 86_400));
+        claims.insert(profile.refresh_exp_claim().to_owned(), json!(now.as_secs() + 86_400));
     }
     claims.insert("user_id".to_owned(), json!("1"));
     claims.extend(more.clone());

@@ -1,12 +1,14 @@
 //! Claims that a service of the site is asked for.
 
+use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::support::{Home, Reply, Upstream};
+use crate::support::{Home, Reply, Step, Upstream};
 use crate::{PASSWORD, Site, USER, assert_refused, credentials, login, pair, refresh};
 
 /// A service that answers what the test says: `None` is a server error.
@@ -37,11 +39,19 @@ impl Service {
     }
 }
 
+/// Long enough for a service that answers at all.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 async fn site(service: &Service, on_error: &str) -> Site {
+    site_of(&service.server, on_error, TIMEOUT).await
+}
+
+async fn site_of(service: &Upstream, on_error: &str, timeout: Duration) -> Site {
     let hook = json!({
-        "url": format!("{}/claims", service.server.url()),
+        "url": format!("{}/claims", service.url()),
         "on_error": on_error,
         "fetch": {
+            "timeout": format!("{}ms", timeout.as_millis()),
             "allow_http": true,
             "allow_private_addresses": true,
             "proxy": "none",
@@ -125,4 +135,79 @@ async fn where_the_file_says_so_a_refresh_goes_on_with_the_old_claims() {
     assert_ne!(new["jti"], old["jti"]);
     assert_eq!(claims(&login(&connection).await.access)["tenant"], Value::Null);
     assert_eq!(connection.get("/").bearer(&next.access).await.status, 200);
+}
+
+/// Takes requests and says nothing.
+async fn silent() -> Upstream {
+    Upstream::scripted([Step::Read, Step::Stall]).await
+}
+
+#[tokio::test]
+async fn a_service_that_never_answers_costs_its_timeout_and_no_more() {
+    let timeout = Duration::from_secs(1);
+    let begins = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"tenant\":";
+    let stalls = Upstream::scripted([Step::Read, Step::send(begins), Step::Stall]).await;
+    for service in [silent().await, stalls] {
+        let site = site_of(&service, "fail", timeout).await;
+        let connection = site.connect().await;
+        // A password is hashed in any case.
+        let start = Instant::now();
+        assert_eq!(connection.post("/api/token/").json(credentials(USER, "wrong")).await.status, 401);
+        let without = start.elapsed();
+        assert_eq!(service.requests_seen(), 0);
+
+        let start = Instant::now();
+        let login = connection.post("/api/token/").json(credentials(USER, PASSWORD)).await;
+        let took = start.elapsed();
+        assert_refused(&login, 503, "claims_unavailable");
+        assert!(login.header("retry-after").is_some());
+        assert!(
+            (timeout..timeout + without + Duration::from_secs(1)).contains(&took),
+            "{took:?}, {without:?}"
+        );
+        assert_eq!(service.requests_seen(), 1, "and is asked once");
+    }
+}
+
+#[tokio::test]
+async fn where_the_file_says_so_a_refresh_goes_on_without_a_service_that_never_answers() {
+    let timeout = Duration::from_secs(1);
+    let service = Service::start(json!({ "tenant": "north" })).await;
+    let mut site = site_of(&service.server, "keep", timeout).await;
+    let tokens = login(&site.connect().await).await;
+
+    let silent = silent().await;
+    let file = fs::read_to_string(site.gate.home.path("gateway.yaml")).unwrap();
+    site.gate.home.write("gateway.yaml", file.replace(&service.server.url(), &silent.url()));
+    site.gate.restart("TERM").await;
+    let connection = site.connect().await;
+    let start = Instant::now();
+    let next = pair(&refresh(&connection, &tokens.refresh).await);
+    let took = start.elapsed();
+    assert!((timeout..timeout + Duration::from_secs(1)).contains(&took), "{took:?}");
+    assert_eq!(claims(&next.access)["tenant"], "north");
+    assert_eq!((silent.requests_seen(), service.server.requests_seen()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_repeated_within_the_grace_asks_nobody() {
+    let service = Service::start(json!({ "tenant": "north" })).await;
+    let site = site(&service, "fail").await;
+    let connection = site.connect().await;
+    let tokens = login(&connection).await;
+    let next = pair(&refresh(&connection, &tokens.refresh).await);
+    assert_eq!(service.server.requests_seen(), 2);
+
+    // What it would say now is for the next refresh.
+    service.says(json!({ "tenant": "south" }));
+    let again = pair(&refresh(&connection, &tokens.refresh).await);
+    assert_eq!(claims(&again.refresh), claims(&next.refresh));
+    assert_eq!(claims(&again.access)["tenant"], "north");
+    service.breaks();
+    pair(&refresh(&connection, &tokens.refresh).await);
+    assert_eq!(service.server.requests_seen(), 2);
+
+    service.says(json!({ "tenant": "south" }));
+    assert_eq!(claims(&pair(&refresh(&connection, &again.refresh).await).access)["tenant"], "south");
+    assert_eq!(service.server.requests_seen(), 3);
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod at_rest;
 mod ending;
 mod hook;
 mod input;

@@ -60,6 +60,7 @@ pub(crate) async fn by_name() {
             directory.delete(ADA);
             Box::pin(std::future::ready(()))
         }),
+        tells_more: true,
         is_asked_at_refresh: false,
     })
     .await;
@@ -73,6 +74,7 @@ pub(crate) async fn by_search() {
             directory.delete(ADA);
             Box::pin(std::future::ready(()))
         }),
+        tells_more: true,
         is_asked_at_refresh: true,
     })
     .await;

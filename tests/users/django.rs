@@ -207,6 +207,7 @@ pub(crate) async fn suite(database: Database) {
             site.django(&["set", "ada", "is_active", "false"]);
             Box::pin(std::future::ready(()))
         }),
+        tells_more: true,
         is_asked_at_refresh: true,
     })
     .await;

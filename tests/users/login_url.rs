@@ -70,6 +70,7 @@ pub(crate) async fn suite(is_asked_again: bool) {
             application.ada_is_active.store(false, Ordering::SeqCst);
             Box::pin(std::future::ready(()))
         }),
+        tells_more: true,
         is_asked_at_refresh: is_asked_again,
     })
     .await;

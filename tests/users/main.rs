@@ -21,12 +21,19 @@ use self::django::Database;
 
 fn main() -> ExitCode {
     let mut trials = vec![
-        trial("own_users_pass_the_suite", None, || block_on(places::own())),
+        trial("own_users_pass_the_suite", None, || block_on(places::own(None))),
         trial("users_of_a_yaml_file_pass_the_suite", None, || block_on(places::yaml_file())),
+        trial("users_of_an_htpasswd_file_pass_the_suite", None, || block_on(places::htpasswd_file())),
         trial("users_of_an_htpasswd_file_log_in_and_follow_its_changes", None, || {
             block_on(places::htpasswd());
         }),
     ];
+    for (name, kind) in [("postgres", DatabaseKind::Postgres), ("mariadb", DatabaseKind::MariaDb)] {
+        let missing = server_missing(kind.program());
+        trials.push(trial(&format!("own_users_pass_the_suite_on_{name}"), missing.as_deref(), move || {
+            block_on(places::own(Some(kind)));
+        }));
+    }
     trials.push(trial(
         "commands_leave_users_who_live_elsewhere_alone",
         None,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserAttributes};
+use tollgate::base::UnixTime;
+use tollgate::config;
+use tollgate::store::{Missing, NewUser, PasswordHash, Unanswered, UserAttributes, open_store};
 
 use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
-use crate::support::{Home, Tollgate};
+use crate::support::{DatabaseKind, DatabaseServer, Home, Tollgate};
 
 /// Of [`PASSWORD`], with the least work: an argon2id hash, and a bcrypt hash as `htpasswd -B` writes it.
 fn hashes() -> [String; 2] {
@@ -18,11 +20,20 @@ fn hashes() -> [String; 2] {
     [argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string(), bcrypt]
 }
 
-pub(crate) async fn own() {
-    let home: Home = gateway(json!("own")).write();
+/// In the database that comes with the program, or on a server.
+pub(crate) async fn own(kind: Option<DatabaseKind>) {
+    let server = match kind {
+        Some(kind) => Some(DatabaseServer::start(kind).await),
+        None => None,
+    };
+    let file = match &server {
+        Some(server) => gateway(json!("own")).set("issuer.store", json!(server.url())),
+        None => gateway(json!("own")),
+    };
+    let home: Home = file.write();
     home.generate_key();
-    let store = Sqlite::open(&home.path("data/tollgate.db"), Missing::Create).await.unwrap();
-    let store = Arc::new(store);
+    let config = config::read(&home.path("gateway.yaml"), &|_| None).unwrap();
+    let store = open_store(&config.issuer.unwrap().store, Missing::Create, Unanswered::Refuse).await.unwrap();
     let [hash, _] = hashes();
     for name in ["ada", "gone"] {
         let user = NewUser {
@@ -34,15 +45,18 @@ pub(crate) async fn own() {
                 ..UserAttributes::default()
             },
         };
-        store.add_user(&user, tollgate::base::UnixTime(1_800_000_000)).await.unwrap();
+        store.add_user(&user, UnixTime(1_800_000_000)).await.unwrap();
     }
     assert!(store.set_active("gone", false).await.unwrap());
     run(Place {
         gate: Tollgate::start(home).await,
         disable_ada: Box::new(move |_| {
+            // Until the suite is done.
+            let _server = &server;
             let store = Arc::clone(&store);
             Box::pin(async move { assert!(store.set_active("ada", false).await.unwrap()) })
         }),
+        tells_more: true,
         is_asked_at_refresh: true,
     })
     .await;
@@ -70,6 +84,23 @@ pub(crate) async fn yaml_file() {
             gate.home.write("users.yaml", users(false));
             Box::pin(std::future::ready(()))
         }),
+        tells_more: true,
+        is_asked_at_refresh: true,
+    })
+    .await;
+}
+
+pub(crate) async fn htpasswd_file() {
+    let [argon2, bcrypt] = hashes();
+    let config = gateway(json!({ "file": "people" }))
+        .file("people", format!("ada:{bcrypt}\ngrace:{argon2}\ngone:$apr1$x$y\n"));
+    run(Place {
+        gate: started(config).await,
+        disable_ada: Box::new(move |gate| {
+            gate.home.write("people", format!("grace:{argon2}\n"));
+            Box::pin(std::future::ready(()))
+        }),
+        tells_more: false,
         is_asked_at_refresh: true,
     })
     .await;

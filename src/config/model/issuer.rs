@@ -55,6 +55,9 @@ pub struct Issuer {
     pub leeway: Duration,
     /// So long after its `exp` may a token still be taken by some provider of the file.
     pub longest_leeway: Duration,
+    /// What credentials are called in the challenge of a 401 (RFC 9110, section 11.6.1): as on the first route that takes
+    /// the issuer's tokens, `Bearer` where none does or that one names no scheme.
+    pub scheme: String,
 }
 
 impl Issuer {

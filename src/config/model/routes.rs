@@ -124,6 +124,17 @@ pub enum TokenSource {
     },
 }
 
+impl TokenSource {
+    /// What credentials in these places are called in a challenge: the first scheme of the file.
+    #[must_use]
+    pub fn scheme(places: &[Self]) -> Option<&str> {
+        places.iter().find_map(|place| match place {
+            Self::Header { schemes, .. } => schemes.first().map(String::as_str),
+            Self::Cookie(_) | Self::Query(_) | Self::WebSocketProtocol { .. } => None,
+        })
+    }
+}
+
 /// `auth.mode` of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {

@@ -155,3 +155,34 @@ fn no_body_is_a_server_error() {
         prop_assert!(answer.status.is_client_error(), "{}", answer.status);
     });
 }
+
+#[tokio::test]
+async fn no_token_is_judged_before_it_is_known_which_were_ended() {
+    let mut site = Site::start().await;
+    let (_, refresh) = site.login().await;
+    let unread = Shared { revocations: Revocations::new(false), ..shared() };
+    site.issuer = Issuer::open(&config(&site.folder), false, 1, NOW, unread).await.unwrap();
+    for path in ["refresh", "verify", "blacklist", "logout", "logout/all"] {
+        let body = json!({"refresh": refresh, "token": refresh});
+        let answer = site.post_at(&format!("/api/token/{path}/"), body, NOW).await;
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (503_u16.try_into().unwrap(), &json!("revocations_unavailable")),
+            "{path}"
+        );
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    assert_eq!(site.login_with("ada", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_login_that_can_t_be_noted_ends_no_session() {
+    let site = Site::with(|config| config.sessions.most_per_user = Some(1)).await;
+    let (_, refresh) = site.login().await;
+    let mut database = site.database().await;
+    let refuse =
+        "CREATE TRIGGER refuse BEFORE UPDATE OF last_login ON users BEGIN SELECT RAISE(ABORT, 'no'); END";
+    database.execute(refuse).await.unwrap();
+    assert_eq!(site.login_with("ada", PASSWORD).await.status, 503);
+    assert_eq!(site.refresh(&refresh).await.status, 200);
+}

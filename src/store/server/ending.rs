@@ -40,6 +40,7 @@ pub(super) async fn end(
         }
         Which::User(user) => end_oldest(&mut write, user, 0, ending).await?,
     };
+    add_revocations(&mut write, &ended.revocations).await?;
     write.commit().await?;
     Ok(ended)
 }
@@ -52,7 +53,7 @@ pub(super) async fn lock_logins_of(write: &mut Link, user: &UserId) -> Result<()
     Ok(())
 }
 
-/// Leaves a user the newest sessions, so many.
+/// Leaves a user the newest sessions, so many, as [`end_these`] does.
 pub(super) async fn end_oldest(
     write: &mut Link,
     user: &UserId,
@@ -73,48 +74,44 @@ fn living(rows: &[Selected]) -> Result<Vec<(String, UnixTime)>, sqlx::Error> {
     rows.iter().map(|row| Ok((row.get(0)?, UnixTime(row.get(1)?)))).collect()
 }
 
-/// Ends living sessions whose rows are locked, given with the expiry of their last access tokens, and revokes those.
+/// Ends living sessions whose rows are locked, given with the expiry of their last access tokens. What that revokes is
+/// for the caller to insert, as the last that its transaction does.
 pub(super) async fn end_these(
     write: &mut Link,
     sessions: Vec<(String, UnixTime)>,
     ending: Ending<'_>,
 ) -> Result<Ended, sqlx::Error> {
-    let now = ending.now;
     let mut tokens: HashMap<String, Vec<(String, UnixTime)>> = HashMap::new();
     for some in portions(&sessions) {
         let places = repeated("?", some.len());
         let sids = || some.iter().map(|(sid, _)| Value::from(sid.as_str()));
-        let values: Vec<Value<'_>> = [now.into()].into_iter().chain(sids()).collect();
+        let values: Vec<Value<'_>> = [ending.now.into()].into_iter().chain(sids()).collect();
         write.execute(&format!("UPDATE sessions SET ended_at = ? WHERE sid IN ({places})"), &values).await?;
-        let statement =
-            format!("SELECT sid, jti, expires_at FROM access_tokens WHERE sid IN ({places}) ORDER BY jti");
-        for row in write.rows(&statement, &sids().collect::<Vec<_>>()).await? {
+        let statement = format!(
+            "SELECT sid, jti, expires_at FROM access_tokens WHERE sid IN ({places}) AND expires_at > ?"
+        );
+        let since = ending.now.minus(ending.leeway);
+        let values: Vec<Value<'_>> = sids().chain([since.into()]).collect();
+        for row in write.rows(&statement, &values).await? {
             tokens.entry(row.get(0)?).or_default().push((row.get(1)?, UnixTime(row.get(2)?)));
         }
     }
-    let issuer = || ending.issuer.map(str::to_owned);
     let mut ended = Ended::default();
     for (sid, access_ends_at) in sessions {
-        let whole = Revoked::Session { issuer: issuer(), sid: sid.clone() };
-        let each = tokens.remove(&sid).unwrap_or_default().into_iter();
-        let each = each.map(|(jti, expires_at)| (Revoked::Token { issuer: issuer(), jti }, expires_at));
-        let until = [(whole, access_ends_at)].into_iter().chain(each);
-        let revocations =
-            until.map(|(what, until)| Revocation { what, expires_at: until.plus(ending.leeway) });
-        ended.revocations.extend(revocations.filter(|revocation| revocation.expires_at > now));
-        ended.sessions.push(sid);
+        let tokens = tokens.remove(&sid).unwrap_or_default();
+        ended.add(sid, access_ends_at, tokens, ending);
     }
-    insert(write, &ended.revocations).await?;
     Ok(ended)
 }
 
 pub(super) async fn revoke(store: &ServerStore, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
     let mut write = store.begin().await?;
-    insert(&mut write, revocations).await?;
+    add_revocations(&mut write, revocations).await?;
     write.commit().await
 }
 
-async fn insert(write: &mut Link, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
+/// The last that a transaction does before its commit: all others that revoke wait meanwhile.
+pub(super) async fn add_revocations(write: &mut Link, revocations: &[Revocation]) -> Result<(), sqlx::Error> {
     let Some(count) = i64::try_from(revocations.len()).ok().filter(|count| *count > 0) else {
         return Ok(());
     };

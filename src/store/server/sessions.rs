@@ -1,6 +1,6 @@
 //! The tables `sessions`, `refresh_tokens`, `access_tokens` and `blacklist`.
 
-use super::ending::{end_oldest, end_these, lock_logins_of};
+use super::ending::{add_revocations, end_oldest, end_these, lock_logins_of};
 use super::{ServerStore, is_name, is_user_id};
 use crate::base::UnixTime;
 use crate::store::sql::{Link, Selected, Value};
@@ -35,6 +35,7 @@ pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Ende
     write.execute(insert, &values).await?;
     hand_out(&mut write, refresh, Some(&session.sid), Some(&session.user), now).await?;
     note(&mut write, &session.sid, *access).await?;
+    add_revocations(&mut write, &ended.revocations).await?;
     write.commit().await?;
     Ok(ended)
 }
@@ -254,6 +255,7 @@ pub(super) async fn blacklist(
         }
         _ => Ended::default(),
     };
+    add_revocations(&mut write, &ended.revocations).await?;
     write.commit().await?;
     Ok(Some(ended))
 }

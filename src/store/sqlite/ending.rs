@@ -54,25 +54,14 @@ pub(super) fn end_session(
         .query_row(params![now.0, sid], |row| row.get(0))
         .optional()?;
     let Some(access_ends_at) = access_ends_at else { return Ok(()) };
-    let issuer = ending.issuer.map(str::to_owned);
-    let until = |expires_at: i64| UnixTime(expires_at).plus(ending.leeway);
-    let mut revocations = Vec::new();
-    if until(access_ends_at) > now {
-        let what = Revoked::Session { issuer: issuer.clone(), sid: sid.to_owned() };
-        revocations.push(Revocation { what, expires_at: until(access_ends_at) });
-    }
-    let mut tokens = writer.prepare_cached("SELECT jti, expires_at FROM access_tokens WHERE sid = ?")?;
-    for token in tokens.query_map([sid], |row| Ok((row.get(0)?, row.get(1)?)))? {
-        let (jti, expires_at) = token?;
-        if until(expires_at) > now {
-            let what = Revoked::Token { issuer: issuer.clone(), jti };
-            revocations.push(Revocation { what, expires_at: until(expires_at) });
-        }
-    }
-    revoke(writer, &revocations)?;
-    ended.sessions.push(sid.to_owned());
-    ended.revocations.append(&mut revocations);
-    Ok(())
+    let since = now.minus(ending.leeway).0;
+    let tokens: Vec<(String, UnixTime)> = writer
+        .prepare_cached("SELECT jti, expires_at FROM access_tokens WHERE sid = ? AND expires_at > ?")?
+        .query_map(params![sid, since], |row| Ok((row.get(0)?, UnixTime(row.get(1)?))))?
+        .collect::<Result<_>>()?;
+    let known = ended.revocations.len();
+    ended.add(sid.to_owned(), UnixTime(access_ends_at), tokens, ending);
+    revoke(writer, &ended.revocations[known..])
 }
 
 /// The write lock is held until the transaction ends, so numbers come into sight in their order.

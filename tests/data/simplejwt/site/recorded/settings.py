@@ -1,14 +1,17 @@
 """The recorded site: a Django project with the stock views of djangorestframework-simplejwt and one protected view.
 
-The profile, its keys and its users are those of golden.json, which the environment names.
+The profile, its keys and its users are those of golden.json, which the environment names; one more profile stands in
+names.json beside it.
 """
 
 import json
 import os
 from datetime import timedelta
+from pathlib import Path
 
 with open(os.environ["RECORDED_GOLDEN"]) as file:
     GOLDEN = json.load(file)
+PROFILES = GOLDEN["profiles"] | json.loads(Path(os.environ["RECORDED_GOLDEN"]).with_name("names.json").read_text())["profiles"]
 PROFILE = os.environ["RECORDED_PROFILE"]
 
 SECRET_KEY = GOLDEN["test_keys"]["hs256_secret"]
@@ -38,7 +41,7 @@ REST_FRAMEWORK = {
 }
 
 KEYS = GOLDEN["test_keys"]
-SIMPLE_JWT = {name: value for name, value in GOLDEN["profiles"][PROFILE].items() if name.isupper()}
+SIMPLE_JWT = {name: value for name, value in PROFILES[PROFILE].items() if name.isupper()}
 SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] = timedelta(seconds=int(os.environ.get("RECORDED_ACCESS_LIFETIME", "300")))
 SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"] = timedelta(seconds=int(os.environ.get("RECORDED_REFRESH_LIFETIME", "86400")))
 for name in ("SLIDING_TOKEN_LIFETIME", "SLIDING_TOKEN_REFRESH_LIFETIME"):

@@ -25,3 +25,8 @@ urlpatterns = [
     path("api/whoami/", Whoami.as_view()),
     path("acts/", act),
 ]
+if settings.PROFILE == "N":
+    urlpatterns += [
+        path("api/token/sliding/", views.TokenObtainSlidingView.as_view()),
+        path("api/token/sliding/refresh/", views.TokenRefreshSlidingView.as_view()),
+    ]
