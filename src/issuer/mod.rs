@@ -202,7 +202,7 @@ impl Issuer {
             .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
-            throttle: Throttle::new(&config.throttle),
+            throttle: Throttle::new(&config.throttle, Arc::clone(&store) as _),
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
             site: open_site(&config.users).await?.map(|site| Mirror::new(site, &shared.metrics)),

@@ -11,7 +11,7 @@ use super::fresh_claims::FreshClaimsError;
 use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
-use crate::store::{ClaimQueryError, LogInError, PasswordError, StoreError};
+use crate::store::{ClaimQueryError, PasswordError, StoreError};
 
 /// Seconds after which a client may try again where the server could not.
 const RETRY_AFTER: u32 = 1;
@@ -318,15 +318,6 @@ impl From<PasswordError> for Refused {
         match error {
             PasswordError::Busy => Self::Busy(error),
             PasswordError::Hashing => Self::Internal(error.into()),
-        }
-    }
-}
-
-impl From<LogInError> for Refused {
-    fn from(error: LogInError) -> Self {
-        match error {
-            LogInError::Store(error) => error.into(),
-            LogInError::Password(error) => error.into(),
         }
     }
 }
