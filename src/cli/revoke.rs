@@ -7,13 +7,15 @@ use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::token::{lifetime_of_a_token, read_token};
+use super::user_sessions::untold;
 use super::{Failure, issuer, open_store, runtime};
-use crate::base::UnixTime;
-use crate::config::{self, Config, KeySource};
+use crate::base::{TokenClass, UnixTime};
+use crate::config::{self, Config, KeySource, TokenForm};
+use crate::issuer::open_mirror;
 use crate::jwt::{self, Limits};
 use crate::revocations::Naming;
 use crate::server::clock;
-use crate::store::{Missing, Revocation, Revoked};
+use crate::store::{MirroredToken, Missing, Revocation, Revoked};
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -34,25 +36,52 @@ impl Revoke {
     pub(super) fn run(self, config: &Config, file: &std::path::Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
+        let text = match self.jti {
+            Some(_) => String::new(),
+            None => read_token(self.token)?,
+        };
         let of_text = match &self.jti {
             Some(_) => Vec::new(),
-            None => any_token(config, issuer, &read_token(self.token)?, self.expires_in, now)?,
+            None => any_token(config, issuer, &text, self.expires_in, now)?,
         };
-        let expires_at = runtime()?.block_on(async {
+        runtime()?.block_on(async {
             let store = open_store(issuer, Missing::Refuse).await?;
-            let revocations = match self.jti {
+            let revocations = match &self.jti {
                 Some(jti) => {
                     let minted = store.minted_until(None).await.map_err(|error| Failure::of(&error))?;
-                    vec![own_token(issuer, jti, now.plus(issuer.longest_lifetime()).max(minted))]
+                    vec![own_token(issuer, jti.clone(), now.plus(issuer.longest_lifetime()).max(minted))]
                 }
                 None => of_text,
             };
             store.revoke(&revocations).await.map_err(|error| Failure::of(&error))?;
-            Ok(revocations[0].expires_at)
-        })?;
-        println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
-        Ok(())
+            let expires_at = revocations[0].expires_at;
+            println!("revoked; the entry leaves in {:?}, when the token has expired", expires_at.since(now));
+            match self.jti.or_else(|| name_for_site(&issuer.form, &text)) {
+                Some(jti) => {
+                    let token = MirroredToken { jti: &jti, text: &text, user: None, expires_at };
+                    tell_site(issuer, token, now).await.map_err(|why| untold(&why))
+                }
+                None => Ok(()),
+            }
+        })
     }
+}
+
+async fn tell_site(issuer: &config::Issuer, token: MirroredToken<'_>, now: UnixTime) -> Result<(), Failure> {
+    let Some(site) = open_mirror(&issuer.users).await.map_err(|error| Failure::of(&error))? else {
+        return Ok(());
+    };
+    site.blacklist(token, now).await.map_err(|error| Failure::of(&error))
+}
+
+/// The name of a token that the site would look for in its blacklist: a refresh or a sliding token.
+fn name_for_site(form: &TokenForm, text: &str) -> Option<String> {
+    let token = jwt::parse(text.as_bytes(), &Limits::default()).ok()?;
+    let claim = |name: &str| token.claims().members().get(name);
+    let kept = [TokenClass::Sliding.token_type(), "refresh"];
+    let token_type = claim(&form.token_type_claim)?.as_str()?;
+    let jti = claim(&form.jti_claim)?.as_str()?;
+    kept.contains(&token_type).then(|| jti.to_owned())
 }
 
 /// When it expires nobody knows, but no token of ours lives longer than to `last`.

@@ -5,7 +5,7 @@ use clap::{ArgGroup, Args};
 
 use super::{Failure, open_store};
 use crate::config::Issuer;
-use crate::issuer::{ShuttingOut, shut_out};
+use crate::issuer::{ShuttingOut, end_user_at_site, open_mirror, shut_out};
 use crate::server::clock;
 use crate::store::{Missing, Store, UserId};
 
@@ -65,7 +65,23 @@ pub(super) async fn logout(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> 
     let how = ShuttingOut::for_now(issuer, clock::now());
     let ended = shut_out(&*store, &how, &user).await.map_err(|error| Failure::of(&error))?;
     println!("ended {} of the user's sessions, and all access tokens", ended.sessions.len());
-    Ok(())
+    // What runs here ends first: who has to wait for the site is the operator.
+    tell_site(issuer, &*store, &user).await.map_err(|why| untold(&why))
+}
+
+async fn tell_site(issuer: &Issuer, store: &dyn Store, user: &UserId) -> Result<(), Failure> {
+    let Some(site) = open_mirror(&issuer.users).await.map_err(|error| Failure::of(&error))? else {
+        return Ok(());
+    };
+    end_user_at_site(&site, store, user, clock::now()).await.map_err(|error| Failure::of(&error))
+}
+
+/// A failure after which something lives on at the site.
+pub(super) fn untold(why: &Failure) -> Failure {
+    let (Failure::Usage(why) | Failure::Other(why)) = why;
+    Failure::Other(format!(
+        "the site's blacklist was not told, so after a roll-back the refresh tokens would pass: run this again. {why}"
+    ))
 }
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]

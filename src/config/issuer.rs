@@ -7,6 +7,7 @@ use crate::base::{Algorithm, KeyFamily, Secret};
 
 use super::hook;
 use super::mistake::MistakeKind;
+use super::model::LONGEST_LIFETIME;
 use super::model::{
     Audiences, ClaimSource, Compatibility, Database, Issuer, IssuerRule, KeySource, OwnTokenRules, Provider,
     TokenForm, TokenPaths, Users,
@@ -19,9 +20,8 @@ use super::walk::{Node, Section};
 use super::written::Value;
 use super::{claim_column, claim_query};
 
-/// `NumericDate` counts seconds, so no lifetime is shorter; ten years are more than any session.
-pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
+/// `NumericDate` counts seconds, so no lifetime is shorter.
+pub(super) const LIFETIME: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=LONGEST_LIFETIME;
 
 /// Where the public keys are published; not in the file's hands, since verifiers look here.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";

@@ -9,14 +9,16 @@ use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
 use super::mint::{self, NewRefresh, Stamp};
+use super::presented::Blacklisted;
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
+use super::site::Told;
 use super::throttle::Moment;
 use super::{Issuer, fields};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
-use crate::store::{AccessToken, LogInError, Login, NewSession, User};
+use crate::store::{AccessToken, LogInError, Login, NewSession, User, Which};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
@@ -61,6 +63,7 @@ impl Issuer {
             session: &session,
             refresh: record,
             access,
+            replaces: None,
             most: self.rules.most_per_user,
             ending: self.ending(now),
         };
@@ -127,19 +130,31 @@ impl Issuer {
     /// Ends a refresh token and, in Tollgate's own manner, its session.
     pub(super) async fn blacklist(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
         let text = fields::only(body, "refresh")?;
-        let token = self.read_refresh(text, now).await?;
+        let token = self.look_at_any_refresh(text, now).await?;
+        if token.blacklisted == Blacklisted::Here || token.session().is_some_and(|session| session.ended) {
+            return Err(TokenFault::Blacklisted.into());
+        }
         let ending = match self.compatibility {
-            Compatibility::Tollgate => {
+            Compatibility::Tollgate if !token.is_foreign() => {
                 living_session(text, &token)?;
                 Some(self.ending(now))
             }
-            Compatibility::SimpleJwt => None,
+            Compatibility::Tollgate | Compatibility::SimpleJwt => None,
         };
         self.end_at_site_first(text, &token, now).await?;
+        let told = match (token.session(), &ending) {
+            // Without `blacklist_after_rotation` others of the session may be good.
+            (Some(session), Some(_)) => self.end_sessions_at_site(Which::Session(&session.sid), now).await?,
+            _ => Told::default(),
+        };
         let ended = self.sessions.blacklist(token.old(), ending).await?;
         let ended = ended.ok_or(TokenFault::Blacklisted)?;
+        if token.is_foreign() {
+            self.revoke(&[self.revocation_of(token.claims(), token.old().expires_at)], now).await?;
+        }
         if let Some(session) = token.session() {
             self.sessions_ended(SessionEvent::EndedByLogout, &session.user, &ended, now);
+            self.end_newer_at_site(&told, &ended, now).await;
         }
         Ok(Granted { body: json!({}), outcome: Outcome::Blacklisted, subject: token.user().into_id() })
     }

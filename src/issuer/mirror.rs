@@ -5,13 +5,16 @@
 //! has it, and what a client asks to be ended is ended there first: if either fails, nothing is done and the client hears of
 //! it. A token that was exchanged is ended here first. The other way round, a failure would leave its owner with a token that
 //! nobody takes; so it leaves one that the site would take once more after a roll-back, until this queue has told it. The
-//! same holds for sessions that the gateway ends by itself. Whatever waits is told in its order, for a while, and what is
-//! given up is said.
+//! same holds for sessions that the gateway ends by itself. Whatever waits is told as soon as the site takes rows
+//! again, for a while, and what is given up is said.
 
 use std::collections::VecDeque;
+use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,6 +26,8 @@ use crate::telemetry::Metrics;
 
 /// More than a site ends in the time after which it is given up, and a few MiB.
 const MOST_WAITING: usize = 10_000;
+/// As many as there are connections to the site's database: one at a time would be slower than logins are.
+const AT_ONCE: usize = 8;
 /// A site that is gone for longer is rolled back to or given up by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// Between two attempts at the same.
@@ -32,7 +37,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The site's tables, and what they are still to be told of where they are written.
 pub(super) struct Mirror {
     site: DjangoBlacklist,
+    /// Those that are being told of are among the first.
     waiting: Mutex<VecDeque<Arc<Untold>>>,
+    /// The last row that could have been written at once was, or one since. Otherwise no client waits for another.
+    answers: AtomicBool,
     news: Notify,
     written: IntCounter,
     deferred: IntCounter,
@@ -42,19 +50,32 @@ pub(super) struct Mirror {
 
 /// What ended here.
 #[derive(Debug)]
-pub(super) struct Untold {
+struct Untold {
     what: What,
     /// When.
     at: UnixTime,
     since: Instant,
+    /// Changed under the queue's lock.
+    is_being_told: AtomicBool,
 }
 
 #[derive(Debug)]
 enum What {
-    /// One refresh token.
-    Token { jti: String, text: Secret, user: Option<UserId>, expires_at: UnixTime },
+    /// One refresh token. Its text is a credential: kept only where the site's row holds it.
+    Token { jti: String, text: Option<Secret>, user: Option<UserId>, expires_at: UnixTime },
     /// The refresh tokens of a session.
     Session { sid: String },
+}
+
+/// How an attempt to tell of all went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Nothing waits, or what does is being told of elsewhere.
+    Done,
+    /// Something could not be told, though others were.
+    Partly,
+    /// Nothing could.
+    Failed,
 }
 
 impl Mirror {
@@ -63,6 +84,7 @@ impl Mirror {
         Self {
             site,
             waiting: Mutex::default(),
+            answers: AtomicBool::new(true),
             news: Notify::new(),
             written: writes("written"),
             deferred: writes("deferred"),
@@ -76,36 +98,42 @@ impl Mirror {
         &self.site
     }
 
-    /// Tells the site at once of a token that was ended here, or later if that fails. While others wait it waits too: the
-    /// site hears of all in their order, and no client waits for a site that does not answer.
+    /// Tells the site at once of a token that was ended here, or later if that fails. Until it takes a row again no other
+    /// client waits for it.
     pub(super) async fn end_token(&self, token: MirroredToken<'_>, now: UnixTime) {
-        let is_first = self.queue().is_empty();
-        if is_first {
-            match self.site.blacklist(token, now).await {
+        if self.answers.load(Ordering::Relaxed) {
+            match self.write(token, now).await {
                 Ok(()) => return self.written.inc(),
                 Err(error) => {
-                    tracing::warn!(%error, "the site's blacklist can't be written: it is told later of what ends here");
+                    if self.answers.swap(false, Ordering::Relaxed) {
+                        tracing::warn!(%error, "the site's blacklist can't be written: it is told later of what ends here");
+                    }
                 }
             }
         }
         let what = What::Token {
             jti: token.jti.to_owned(),
-            text: Secret::new(token.text),
+            text: self.site.keeps_text().then(|| Secret::new(token.text)),
             user: token.user.cloned(),
             expires_at: token.expires_at,
         };
         self.defer(what, now);
     }
 
-    /// Tells the site of sessions that were ended here without a client's asking.
-    pub(super) fn end_sessions(&self, sids: &[String], now: UnixTime) {
-        for sid in sids {
-            self.defer(What::Session { sid: sid.clone() }, now);
-        }
+    /// Tells the site later of a session that was ended here.
+    pub(super) fn end_session(&self, sid: &str, now: UnixTime) {
+        self.defer(What::Session { sid: sid.to_owned() }, now);
+    }
+
+    async fn write(&self, token: MirroredToken<'_>, now: UnixTime) -> Result<(), StoreError> {
+        self.site.blacklist(token, now).await?;
+        self.answers.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn defer(&self, what: What, now: UnixTime) {
-        let untold = Arc::new(Untold { what, at: now, since: Instant::now() });
+        let (since, is_being_told) = (Instant::now(), AtomicBool::new(false));
+        let untold = Arc::new(Untold { what, at: now, since, is_being_told });
         {
             let mut queue = self.queue();
             if queue.len() < MOST_WAITING {
@@ -120,19 +148,24 @@ impl Mirror {
         self.give_up(&untold, "too many wait");
     }
 
-    fn first(&self) -> Option<Arc<Untold>> {
-        self.queue().front().cloned()
+    /// The first that nobody tells of.
+    fn take(&self) -> Option<Telling<'_>> {
+        let queue = self.queue();
+        let untold = queue.iter().find(|untold| !untold.is_being_told.swap(true, Ordering::Relaxed))?;
+        Some(Telling { mirror: self, untold: Arc::clone(untold) })
     }
 
-    /// Takes one out, unless another did.
-    fn remove(&self, untold: &Arc<Untold>) -> bool {
-        let mut queue = self.queue();
-        let is_there = queue.front().is_some_and(|first| Arc::ptr_eq(first, untold));
-        if is_there {
-            queue.pop_front();
-            self.pending.set(count(queue.len()));
+    fn is_done(&self) -> bool {
+        self.queue().is_empty()
+    }
+
+    /// Takes all out.
+    fn give_all_up(&self, why: &str) {
+        let all = std::mem::take(&mut *self.queue());
+        self.pending.set(0);
+        for untold in all {
+            self.give_up(&untold, why);
         }
-        is_there
     }
 
     fn give_up(&self, untold: &Untold, why: &str) {
@@ -161,6 +194,54 @@ impl Mirror {
     }
 }
 
+/// What the site is being told of; it still waits for its turn if that ends half-way.
+struct Telling<'m> {
+    mirror: &'m Mirror,
+    untold: Arc<Untold>,
+}
+
+impl Telling<'_> {
+    /// The site knows.
+    fn done(self) {
+        if self.remove().is_some() {
+            self.mirror.written.inc();
+        }
+    }
+
+    /// Others come first now: the reason may lie in this one.
+    fn failed(self, error: &StoreError) {
+        if self.untold.since.elapsed() <= LONGEST_WAIT {
+            let mut queue = self.mirror.queue();
+            if let Some(place) = self.place(&queue)
+                && let Some(untold) = queue.remove(place)
+            {
+                queue.push_back(untold);
+            }
+        } else if let Some(untold) = self.remove() {
+            self.mirror.give_up(&untold, &format!("it took too long: {error}"));
+        }
+    }
+
+    /// Takes it out, unless another did.
+    fn remove(&self) -> Option<Arc<Untold>> {
+        let mut queue = self.mirror.queue();
+        let removed = self.place(&queue).and_then(|place| queue.remove(place));
+        self.mirror.pending.set(count(queue.len()));
+        removed
+    }
+
+    fn place(&self, queue: &VecDeque<Arc<Untold>>) -> Option<usize> {
+        queue.iter().position(|untold| Arc::ptr_eq(untold, &self.untold))
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let _queue = self.mirror.queue();
+        self.untold.is_being_told.store(false, Ordering::Relaxed);
+    }
+}
+
 fn count(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
@@ -171,22 +252,17 @@ impl Issuer {
         let Some(mirror) = self.mirror() else { return };
         let mut pause = FIRST_PAUSE;
         loop {
-            let Some(untold) = mirror.first() else {
-                mirror.news.notified().await;
-                continue;
-            };
-            match self.tell_site(mirror, &untold).await {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(error) if untold.since.elapsed() > LONGEST_WAIT => {
-                    if mirror.remove(&untold) {
-                        mirror.give_up(&untold, &format!("it took too long: {error}"));
-                    }
+            match self.tell_site(mirror).await {
+                Round::Done => {
+                    pause = FIRST_PAUSE;
+                    mirror.news.notified().await;
+                    continue;
                 }
-                Err(_) => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Round::Partly => pause = FIRST_PAUSE,
+                Round::Failed => {}
             }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -195,7 +271,31 @@ impl Issuer {
         self.site.as_ref().filter(|mirror| mirror.site.mirrors())
     }
 
-    async fn tell_site(&self, mirror: &Mirror, untold: &Arc<Untold>) -> Result<(), StoreError> {
+    /// Tells the site of what waits, several at a time since no row needs another, until nothing does or something fails.
+    async fn tell_site(&self, mirror: &Mirror) -> Round {
+        let (told, failed) = (&AtomicBool::new(false), &AtomicBool::new(false));
+        let next = iter::from_fn(|| if failed.load(Ordering::Relaxed) { None } else { mirror.take() });
+        let all = stream::iter(next).for_each_concurrent(AT_ONCE, |telling| async move {
+            match self.tell_site_of(mirror, &telling.untold).await {
+                Ok(()) => {
+                    told.store(true, Ordering::Relaxed);
+                    telling.done();
+                }
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    telling.failed(&error);
+                }
+            }
+        });
+        all.await;
+        match (failed.load(Ordering::Relaxed), told.load(Ordering::Relaxed)) {
+            (false, _) => Round::Done,
+            (true, true) => Round::Partly,
+            (true, false) => Round::Failed,
+        }
+    }
+
+    async fn tell_site_of(&self, mirror: &Mirror, untold: &Untold) -> Result<(), StoreError> {
         match &untold.what {
             What::Token { jti, text, user, expires_at } => {
                 let user = match user {
@@ -203,23 +303,21 @@ impl Issuer {
                     Some(user) => self.users.by_id(user.as_str()).await?.map(|user| user.id),
                     None => None,
                 };
-                let text = str::from_utf8(text.expose()).unwrap_or_default();
+                let text =
+                    text.as_ref().and_then(|text| str::from_utf8(text.expose()).ok()).unwrap_or_default();
                 let token = MirroredToken { jti, text, user: user.as_ref(), expires_at: *expires_at };
-                mirror.site.blacklist(token, untold.at).await?;
+                mirror.write(token, untold.at).await
             }
             What::Session { sid } => {
                 for (jti, expires_at) in
                     self.sessions.live_refresh_tokens(Which::Session(sid), untold.at).await?
                 {
                     let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
-                    mirror.site.blacklist(token, untold.at).await?;
+                    mirror.write(token, untold.at).await?;
                 }
+                Ok(())
             }
         }
-        if mirror.remove(untold) {
-            mirror.written.inc();
-        }
-        Ok(())
     }
 
     /// Tells the site of all that still waits, in this time, and the log of what is left. For the end of the process, when
@@ -227,18 +325,15 @@ impl Issuer {
     pub async fn finish_mirroring(&self, within: Duration) {
         let Some(mirror) = self.mirror() else { return };
         let all = async {
-            while let Some(untold) = mirror.first() {
-                if self.tell_site(mirror, &untold).await.is_err() {
+            while !mirror.is_done() {
+                self.tell_site(mirror).await;
+                if !mirror.is_done() {
                     sleep(FIRST_PAUSE).await;
                 }
             }
         };
         if timeout(within, all).await.is_err() {
-            while let Some(untold) = mirror.first() {
-                if mirror.remove(&untold) {
-                    mirror.give_up(&untold, "the gateway stops");
-                }
-            }
+            mirror.give_all_up("the gateway stops");
         }
     }
 }

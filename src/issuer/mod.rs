@@ -48,18 +48,18 @@ use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
 use self::mirror::Mirror;
 use self::refused::Refused;
-use self::site::Exchange;
+use self::site::{Exchange, open_site};
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
-use crate::config::{self, Compatibility, SessionRules, TokenForm, TokenPaths};
+use crate::config::{self, Compatibility, Predecessor, SessionRules, TokenForm, TokenPaths};
 use crate::http::client::ClientTlsError;
 use crate::jwt::{KeyError, KeySet, Policy, SigningError};
 use crate::providers::ProviderError;
 use crate::revocations::Revocations;
 use crate::store::{
-    self, ClaimQueryError, DjangoBlacklist, Ending, KeyRingError, Missing, OwnUsers, PasswordError,
-    Passwords, Sessions, Unanswered, Users,
+    self, ClaimQueryError, Ending, KeyRingError, Missing, OwnUsers, PasswordError, Passwords, Sessions,
+    Unanswered, Users,
 };
 use crate::telemetry::Metrics;
 
@@ -69,6 +69,7 @@ pub use fields::{UnusableCredential, check_credential};
 pub use fresh_claims::{FreshClaims, FreshClaimsError};
 pub use hook::HookError;
 pub use session_event::SessionEvent;
+pub use site::{end_user_at_site, open_mirror};
 pub use standing::{Standing, Subject};
 pub use token_press::TokenPress;
 pub use upkeep::{ShuttingOut, shut_out};
@@ -101,6 +102,7 @@ pub struct Issuer {
     sessions: Arc<dyn Sessions>,
     /// Providers whose refresh tokens are exchanged.
     exchanges: Vec<Exchange>,
+    predecessors: Vec<Predecessor>,
     /// The tables of the site whose users these are.
     site: Option<Mirror>,
     successors: OnceCell<Successors>,
@@ -205,6 +207,7 @@ impl Issuer {
             throttle: Throttle::new(&config.throttle, Arc::clone(&store) as _),
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
+            predecessors: config.predecessors(),
             site: open_site(&config.users).await?.map(|site| Mirror::new(site, &shared.metrics)),
             successors: OnceCell::new(),
             revocations: shared.revocations,
@@ -322,15 +325,6 @@ impl Issuer {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
-    }
-}
-
-/// The blacklist of the site in whose tables users are looked up.
-async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, store::OpenError> {
-    let config::Users::Django(django) = users else { return Ok(None) };
-    match &django.token_blacklist {
-        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
-        None => Ok(None),
     }
 }
 

@@ -10,7 +10,7 @@ use super::refused::{Refused, TokenFault};
 use crate::base::{AlgorithmSet, ProviderName, UnixTime};
 use crate::config::{self, Audiences, IssuerRule, KeySource, OwnTokenRules, Provider, TokenRules};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse, verify};
-use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord, Usage};
+use crate::store::{OldToken, RefreshRecord, RefreshState, SessionRecord, StoreError};
 
 /// A genuine token that is within its time and meant for us.
 pub(super) struct Presented {
@@ -22,14 +22,26 @@ pub(super) struct Presented {
 
 /// A refresh token that is good, but perhaps blacklisted.
 pub(super) struct RefreshPresented {
-    /// It was exchanged or ended.
-    pub(super) blacklisted: bool,
+    pub(super) blacklisted: Blacklisted,
     jti: String,
     expires_at: UnixTime,
     user: UserClaim,
     claims: Claims,
     /// What the store knows of it.
     pub(super) record: Option<RefreshRecord>,
+    foreign: bool,
+}
+
+/// Who ended or exchanged a refresh token. The two differ where a token is to be ended: the site is told before anything is
+/// done here, so a token that only the site knows as ended may be one whose session goes on here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blacklisted {
+    /// Nobody.
+    No,
+    /// This store has it on its blacklist.
+    Here,
+    /// The site has, and this store has not.
+    BySiteAlone,
 }
 
 /// The rules for refresh tokens, or for sliding ones. Tokens of other types are judged by them too: their type is the
@@ -97,17 +109,19 @@ impl Issuer {
         Ok(Presented { claims: token.into_claims(), remaining, revoked })
     }
 
-    /// A sliding token, as [`Self::read_refresh`].
-    pub(super) async fn read_sliding(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
+    /// A sliding token, as [`Self::look_at_refresh`]. It counts as long as its copies can be renewed.
+    pub(super) async fn look_at_sliding(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<RefreshPresented, Refused> {
         let token = self.read_by(&self.sliding_policy, text, now)?;
-        let token = self.look_up(token).await?;
-        if token.blacklisted { Err(TokenFault::Blacklisted.into()) } else { Ok(token) }
-    }
-
-    /// A refresh token that is not blacklisted. Whether its session lives is the caller's to ask.
-    pub(super) async fn read_refresh(&self, text: &str, now: UnixTime) -> Result<RefreshPresented, Refused> {
-        let token = self.look_at_refresh(text, now).await?;
-        if token.blacklisted { Err(TokenFault::Blacklisted.into()) } else { Ok(token) }
+        let mut token = self.look_up(token).await?;
+        let end = token.members().get(&self.form.sliding.refresh_exp_claim).and_then(Value::as_i64);
+        // One may be renewed just before.
+        let last = UnixTime(end.unwrap_or_default()).plus(self.form.sliding.lifetime);
+        token.expires_at = token.expires_at.max(last);
+        Ok(token)
     }
 
     /// A refresh token. Whether it is blacklisted, and whether its session lives, is the caller's to ask.
@@ -126,13 +140,12 @@ impl Issuer {
             None => RefreshState { blacklisted: false, record: None },
         };
         // One that was exchanged may come again, and its faults are then told in this order too.
-        let blacklisted = state.blacklisted
-            || match self.name_of(&token.claims) {
-                Some(jti) => self.is_blacklisted_by_site(jti).await?,
-                None => false,
-            };
+        let blacklisted = match self.name_of(&token.claims) {
+            Some(jti) => self.who_blacklisted(jti, &state).await?,
+            None => Blacklisted::No,
+        };
         let is_whole = self.complete(&token).is_ok() && token.remaining.is_none();
-        if token.revoked || (blacklisted && !is_whole) {
+        if token.revoked || (blacklisted != Blacklisted::No && !is_whole) {
             return Err(TokenFault::Blacklisted.into());
         }
         let (jti, expires_at) = self.complete(&token)?;
@@ -148,9 +161,25 @@ impl Issuer {
                     user: self.user_of(&token.claims),
                     claims: token.claims,
                     record: state.record,
+                    foreign: false,
                 })
             }
         }
+    }
+
+    /// Whether a token with this `jti` was ended or exchanged, and by whom.
+    pub(super) async fn who_blacklisted(
+        &self,
+        jti: &str,
+        state: &RefreshState,
+    ) -> Result<Blacklisted, StoreError> {
+        Ok(if state.blacklisted {
+            Blacklisted::Here
+        } else if self.is_blacklisted_by_site(jti).await? {
+            Blacklisted::BySiteAlone
+        } else {
+            Blacklisted::No
+        })
     }
 
     /// A token's name and `exp`, which every token must have.
@@ -191,9 +220,14 @@ impl RefreshPresented {
         expires_at: UnixTime,
         user: UserClaim,
         claims: Claims,
-        blacklisted: bool,
+        blacklisted: Blacklisted,
     ) -> Self {
-        Self { blacklisted, jti, expires_at, user, claims, record: None }
+        Self { blacklisted, jti, expires_at, user, claims, record: None, foreign: true }
+    }
+
+    /// Another issuer handed it out.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     pub(super) fn jti(&self) -> &str {
@@ -205,17 +239,16 @@ impl RefreshPresented {
         self.record.as_ref()?.session.as_ref()
     }
 
-    /// Nobody exchanged or ended it here.
-    pub(super) fn is_unused(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.usage == Usage::Live)
-    }
-
     pub(super) fn old(&self) -> OldToken<'_> {
         OldToken { jti: &self.jti, expires_at: self.expires_at }
     }
 
     pub(super) fn user(&self) -> UserClaim {
         self.user.clone()
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// Its claims, in their order.

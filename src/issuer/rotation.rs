@@ -8,7 +8,7 @@ use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
 use super::mint::{self, Stamp};
-use super::presented::{RefreshPresented, UserClaim};
+use super::presented::{Blacklisted, RefreshPresented, UserClaim};
 use super::refused::{Refused, TokenFault};
 use super::session_event::SessionEvent;
 use super::{fields, fingerprint};
@@ -34,7 +34,7 @@ impl Issuer {
             return Ok(granted);
         }
         let old = self.look_at_refresh(text, now).await?;
-        if old.blacklisted {
+        if old.blacklisted != Blacklisted::No {
             return self.repeat(text, &old, now).await;
         }
         match self.exchange(text, &old, now).await? {
@@ -57,7 +57,7 @@ impl Issuer {
         let (user, mut claims) = match self.compatibility {
             Compatibility::Tollgate => {
                 let session = living_session(text, old)?;
-                let user = self.session_user(session, old).await?;
+                let user = self.session_user(session, old.members()).await?;
                 let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
                 self.add_fresh_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
                 (Some(user.id), claims)
@@ -205,7 +205,8 @@ impl Issuer {
         session: Option<&SessionRecord>,
     ) -> Result<Granted, Refused> {
         let user = match session {
-            Some(session) => Some(self.session_user(session, old).await?),
+            // The successor tells of the password even if the site's token, in whose place it came, told nothing.
+            Some(session) => Some(self.session_user(session, &claims).await?),
             None => self.claimed_user(old.user()).await?,
         };
         let user = user.map(|user| user.id);
@@ -242,14 +243,18 @@ impl Issuer {
         (self.compatibility == Compatibility::SimpleJwt).then_some(jti)
     }
 
-    /// The user of a session.
-    async fn session_user(&self, session: &SessionRecord, token: &RefreshPresented) -> Result<User, Refused> {
+    /// The user of a session, for a token of it with these claims.
+    async fn session_user(
+        &self,
+        session: &SessionRecord,
+        members: &Map<String, Value>,
+    ) -> Result<User, Refused> {
         let user = self.users.by_id(session.user.as_str()).await?;
         let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
         // A changed password ends what was made by the old one, and a refresh would make a new fingerprint.
         if let Some(claim) = &self.form.revoke_token_claim {
             let known = user.password.as_ref().map(fingerprint::of);
-            let told = token.members().get(claim).and_then(Value::as_str);
+            let told = members.get(claim).and_then(Value::as_str);
             if told != known.as_deref() {
                 return Err(Refused::Account);
             }

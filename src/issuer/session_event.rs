@@ -45,7 +45,9 @@ impl Issuer {
         if let Some(mirror) = self.mirror()
             && event != SessionEvent::EndedByLogout
         {
-            mirror.end_sessions(&ended.sessions, now);
+            for sid in &ended.sessions {
+                mirror.end_session(sid, now);
+            }
         }
         for sid in &ended.sessions {
             self.note(event, Some(user), Some(sid));

@@ -3,21 +3,45 @@
 //! A refresh token of the old key is exchanged for a session of ours, once. Its successor is derived as any other's, so of
 //! many who come with the same old token one makes the session, and who lost the answer gets it again within the grace.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::Issuer;
 use super::answer::{Granted, Outcome};
+use super::fingerprint;
 use super::hook::Occasion;
 use super::mint::{self, Stamp};
-use super::presented::RefreshPresented;
+use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
-use crate::config;
+use crate::config::{self, Predecessor};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
 use crate::providers::{self, KeysOf, Provider, ProviderError};
-use crate::store::{AccessToken, Login, MirroredToken, NewSession, StoreError, UserId, Which};
+use crate::store::{
+    AccessToken, DjangoBlacklist, Ended, Ending, Login, MirroredToken, NewSession, OpenError, Revocation,
+    Revoked, Sessions, StoreError, User, UserId, Which,
+};
+
+/// What ends all tokens of a user that other issuers handed out, whether or not they were exchanged. Those of an issuer of
+/// our own name are ended if they were issued `before` this time, like ours.
+pub(super) fn of_predecessors(
+    predecessors: &[Predecessor],
+    user: &UserId,
+    ending: Ending<'_>,
+    before: UnixTime,
+) -> Vec<Revocation> {
+    let revocation = |Predecessor { issuer, .. }: &Predecessor, expires_at: UnixTime| {
+        // Nobody logs in there any more, in this second neither.
+        let is_ours = issuer.as_deref() == ending.issuer;
+        let before = if is_ours { before } else { ending.now.plus(Duration::from_secs(1)) };
+        let what = Revoked::Subject { issuer: issuer.clone(), subject: user.to_string(), before };
+        Revocation { what, expires_at: expires_at.plus(ending.leeway) }
+    };
+    predecessors.iter().map(|issuer| revocation(issuer, issuer.end(ending.now))).collect()
+}
 
 /// A provider whose refresh tokens are exchanged.
 pub(super) struct Exchange {
@@ -46,6 +70,34 @@ impl Issuer {
         text: &str,
         now: UnixTime,
     ) -> Result<Option<Granted>, Refused> {
+        let Some(old) = self.look_at_foreign(text, now).await? else { return Ok(None) };
+        match old.blacklisted {
+            Blacklisted::No => {}
+            Blacklisted::Here => return self.repeat(text, &old, now).await.map(Some),
+            Blacklisted::BySiteAlone => return Err(TokenFault::Blacklisted.into()),
+        }
+        match self.start_from(&old, text, now).await {
+            Err(Refused::Conflict) => {
+                // Another was faster.
+                self.repeat(text, &old, now).await.map(Some)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// A refresh token of ours or of another whose tokens are exchanged.
+    pub(super) async fn look_at_any_refresh(
+        &self,
+        text: &str,
+        now: UnixTime,
+    ) -> Result<RefreshPresented, Refused> {
+        match self.look_at_foreign(text, now).await? {
+            Some(token) => Ok(token),
+            None => self.look_at_refresh(text, now).await,
+        }
+    }
+
+    async fn look_at_foreign(&self, text: &str, now: UnixTime) -> Result<Option<RefreshPresented>, Refused> {
         let Some(claims) = self.read_foreign(text, now)? else { return Ok(None) };
         let (Some(jti), Some(expires_at)) = (self.name_of(&claims).map(str::to_owned), claims.expires_at())
         else {
@@ -56,21 +108,9 @@ impl Issuer {
             // One of ours: the two have the same key.
             return Ok(None);
         }
+        let blacklisted = self.who_blacklisted(&jti, &state).await?;
         let user = self.user_of(&claims);
-        let old = RefreshPresented::foreign(jti, expires_at, user, claims, state.blacklisted);
-        if old.blacklisted {
-            return self.repeat(text, &old, now).await.map(Some);
-        }
-        if self.is_blacklisted_by_site(old.jti()).await? {
-            return Err(TokenFault::Blacklisted.into());
-        }
-        match self.start_from(&old, text, now).await {
-            Err(Refused::Conflict) => {
-                // Another was faster.
-                self.repeat(text, &old, now).await.map(Some)
-            }
-            answer => answer.map(Some),
-        }
+        Ok(Some(RefreshPresented::foreign(jti, expires_at, user, claims, blacklisted)))
     }
 
     /// The claims of a good refresh token of another issuer.
@@ -92,9 +132,12 @@ impl Issuer {
             Err(PolicyError::WrongTokenType) => return Err(TokenFault::WrongType),
             Err(_) => return Err(TokenFault::Invalid),
         }
-        let names = self.revocations.names(token.claims(), token.signing_input());
-        if self.revocations.is_revoked(&names, now) {
-            return Err(TokenFault::Blacklisted);
+        // Where any issuer will do, a user's tokens are ended under no name, and this one may have one.
+        for name in [issuer, None] {
+            let names = self.revocations.names_under(name, token.claims(), token.signing_input());
+            if self.revocations.is_revoked(&names, now) {
+                return Err(TokenFault::Blacklisted);
+            }
         }
         Ok(Some(token.into_claims()))
     }
@@ -107,6 +150,9 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         let user = self.claimed_user(old.user()).await?.ok_or(Refused::Account)?;
+        if self.tells_another_password(old, &user) {
+            return Err(Refused::Account);
+        }
         let session = NewSession { sid: mint::new_id(), user: user.id.clone(), started_at: now };
         let end = self.absolute_end(now);
         let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
@@ -128,6 +174,7 @@ impl Issuer {
             session: &session,
             refresh: &refresh.record,
             access: AccessToken { expires_at: access.expires_at, jti: self.kept_jti(&access.jti) },
+            replaces: Some(old.old()),
             // Nobody logged in: sessions that are only carried over end no others.
             most: None,
             ending: self.ending(now),
@@ -137,13 +184,21 @@ impl Issuer {
             Err(StoreError::Conflict) => return Err(Refused::Conflict),
             Err(error) => return Err(error.into()),
         }
-        // Whoever comes second finds the successor's row, whether or not this was written.
-        self.sessions.blacklist(old.old(), None).await?;
         self.end_at_site(text, old, Some(&user.id), now).await;
         Ok(Granted {
             body: json!({"access": access.text, "refresh": refresh.text}),
             outcome: Outcome::Refreshed,
             subject: Some(user.id.to_string()),
+        })
+    }
+
+    /// Whether a token was made by a password that its user has no more. A site that did not look at the claim did not set
+    /// it either: what tells nothing passes, as it did there.
+    fn tells_another_password(&self, token: &RefreshPresented, user: &User) -> bool {
+        let told = self.form.revoke_token_claim.as_ref().and_then(|claim| token.members().get(claim));
+        told.is_some_and(|told| {
+            let known = user.password.as_ref().map(fingerprint::of);
+            told.as_str().is_none_or(|told| Some(told) != known.as_deref())
         })
     }
 
@@ -202,13 +257,87 @@ impl Issuer {
         Ok(mirror.site().blacklist(mirrored, now).await?)
     }
 
-    /// Ends at the site the refresh tokens of sessions that are about to end here.
-    pub(super) async fn end_sessions_at_site(&self, which: Which<'_>, now: UnixTime) -> Result<(), Refused> {
-        let Some(mirror) = self.mirror() else { return Ok(()) };
-        for (jti, expires_at) in self.sessions.live_refresh_tokens(which, now).await? {
-            let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
-            mirror.site().blacklist(token, now).await?;
-        }
-        Ok(())
+    /// Ends at the site the refresh tokens of sessions that are about to end here, and tells which.
+    pub(super) async fn end_sessions_at_site(
+        &self,
+        which: Which<'_>,
+        now: UnixTime,
+    ) -> Result<Told, Refused> {
+        let Some(mirror) = self.mirror() else { return Ok(Told::default()) };
+        Ok(end_at(mirror.site(), &*self.sessions, which, now).await?)
     }
+
+    /// Ends at the site what came between its being told of sessions and their end here, such as the successor of a token
+    /// that was refreshed at that moment: it is told later if need be.
+    pub(super) async fn end_newer_at_site(&self, told: &Told, ended: &Ended, now: UnixTime) {
+        let Some(mirror) = self.mirror() else { return };
+        for sid in &ended.sessions {
+            match self.sessions.live_refresh_tokens(Which::Session(sid), now).await {
+                Ok(tokens) => {
+                    for (jti, expires_at) in tokens.iter().filter(|(jti, _)| !told.0.contains(jti)) {
+                        let token = MirroredToken { jti, text: "", user: None, expires_at: *expires_at };
+                        mirror.end_token(token, now).await;
+                    }
+                }
+                Err(_) => mirror.end_session(sid, now),
+            }
+        }
+    }
+}
+
+/// The blacklist of the site in whose tables users are looked up.
+pub(super) async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
+    let config::Users::Django(django) = users else { return Ok(None) };
+    match &django.token_blacklist {
+        Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same for a command, and only where rows are written to it: what a command ends the site must be told of, so that a
+/// roll-back does not revive it.
+///
+/// # Errors
+/// [`OpenError`], if the file names tables that are not there.
+pub async fn open_mirror(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
+    Ok(open_site(users).await?.filter(DjangoBlacklist::mirrors))
+}
+
+/// Ends all refresh tokens of a user at the site.
+///
+/// # Errors
+/// [`StoreError`]; it may have been done in part, and can be done again, also when the user's sessions have ended here.
+pub async fn end_user_at_site(
+    site: &DjangoBlacklist,
+    sessions: &dyn Sessions,
+    user: &UserId,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    end_at(site, sessions, Which::User(user), now).await.map(drop)
+}
+
+/// The refresh tokens of sessions that the site knows as ended, by their `jti`.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashSet<String>);
+
+/// Ends the refresh tokens of sessions at the site; of a user also those of which no session is known.
+async fn end_at(
+    site: &DjangoBlacklist,
+    sessions: &dyn Sessions,
+    which: Which<'_>,
+    now: UnixTime,
+) -> Result<Told, StoreError> {
+    if let Which::User(user) = which {
+        site.blacklist_user(user, now).await?;
+    }
+    let mut told = HashSet::new();
+    for (jti, expires_at) in sessions.live_refresh_tokens(which, now).await? {
+        // Of one that was issued before rows were mirrored the site knows nothing.
+        if !site.is_blacklisted(&jti).await? {
+            let token = MirroredToken { jti: &jti, text: "", user: None, expires_at };
+            site.blacklist(token, now).await?;
+        }
+        told.insert(jti);
+    }
+    Ok(Told(told))
 }

@@ -9,6 +9,7 @@ use super::Issuer;
 use super::answer::{Granted, Outcome};
 use super::body::Body;
 use super::hook::Occasion;
+use super::presented::Blacklisted;
 use super::refused::{Refused, TokenFault};
 use super::{fields, mint};
 use crate::base::{Secret, UnixTime};
@@ -26,12 +27,11 @@ impl Issuer {
         let user = self.log_in(username, Secret::new(password), client, now).await?;
         let mut claims = self.mint.sliding_claims(&user, now);
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
-        let token = self.mint.refresh(&self.keys, claims)?;
-        let access = AccessToken {
-            // Each copy has this name, however often it was renewed.
-            expires_at: now.plus(self.form.sliding.longest_life()),
-            jti: self.kept_jti(&token.record.jti),
-        };
+        let mut token = self.mint.refresh(&self.keys, claims)?;
+        // Each copy has this name, however often it was renewed.
+        token.record.expires_at = now.plus(self.form.sliding.longest_life());
+        let access =
+            AccessToken { expires_at: token.record.expires_at, jti: self.kept_jti(&token.record.jti) };
         self.begin_session(&user, mint::new_id(), &token, access, now).await?;
         Ok(Granted {
             body: json!({"token": token.text}),
@@ -43,7 +43,10 @@ impl Issuer {
     /// The same token with a later end. Its name stays, so the old text stays good, and nothing is written. Its user
     /// is looked up where it is used.
     pub(super) async fn sliding_refresh(&self, body: &Body, now: UnixTime) -> Result<Granted, Refused> {
-        let token = self.read_sliding(fields::only(body, "token")?, now).await?;
+        let token = self.look_at_sliding(fields::only(body, "token")?, now).await?;
+        if token.blacklisted != Blacklisted::No {
+            return Err(TokenFault::Blacklisted.into());
+        }
         let claim = &self.form.sliding.refresh_exp_claim;
         let end = match token.members().get(claim) {
             None => return Err(Refused::NoSlidingEnd(claim.clone())),

@@ -9,8 +9,9 @@ use tokio::time::sleep;
 
 use super::Issuer;
 use super::session_event::SessionEvent;
+use super::site::of_predecessors;
 use crate::base::UnixTime;
-use crate::config;
+use crate::config::{self, Predecessor};
 use crate::store::{Ended, Ending, Presence, Revocation, Revoked, Sessions, StoreError, UserId, Which};
 
 /// Between two batches of a purge, so that those who wait to write get their turn.
@@ -94,14 +95,20 @@ impl Issuer {
     }
 
     fn shutting_out(&self, now: UnixTime) -> ShuttingOut<'_> {
-        ShuttingOut { ending: self.ending(now), longest: self.mint.longest_lifetime(), this_second: true }
+        ShuttingOut {
+            ending: self.ending(now),
+            predecessors: self.predecessors.clone(),
+            longest: self.mint.longest_lifetime(),
+            this_second: true,
+        }
     }
 }
 
 /// How a user's tokens are ended, whether or not a session knows of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ShuttingOut<'a> {
     ending: Ending<'a>,
+    predecessors: Vec<Predecessor>,
     /// No token lives longer, unless an operator made it.
     longest: Duration,
     /// End tokens issued in this very second too. A login in the same second would then be in vain.
@@ -113,7 +120,8 @@ impl<'a> ShuttingOut<'a> {
     #[must_use]
     pub fn for_good(config: &'a config::Issuer, now: UnixTime) -> Self {
         let ending = Ending { issuer: config.issuer.as_deref(), leeway: config.longest_leeway, now };
-        Self { ending, longest: config.longest_lifetime(), this_second: true }
+        let (predecessors, longest) = (config.predecessors(), config.longest_lifetime());
+        Self { ending, predecessors, longest, this_second: true }
     }
 
     /// For one who may log in again at once.
@@ -136,9 +144,10 @@ pub async fn shut_out(
     let before = if how.this_second { now.plus(Duration::from_secs(1)) } else { now };
     let what = Revoked::Subject { issuer: issuer.map(str::to_owned), subject: user.to_string(), before };
     let last = now.plus(how.longest).max(sessions.minted_until(None).await?);
-    let by_name = Revocation { what, expires_at: last.plus(leeway) };
-    sessions.revoke(std::slice::from_ref(&by_name)).await?;
+    let mut by_name = vec![Revocation { what, expires_at: last.plus(leeway) }];
+    by_name.extend(of_predecessors(&how.predecessors, user, how.ending, before));
+    sessions.revoke(&by_name).await?;
     let mut ended = sessions.end(Which::User(user), how.ending).await?;
-    ended.revocations.push(by_name);
+    ended.revocations.append(&mut by_name);
     Ok(ended)
 }

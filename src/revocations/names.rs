@@ -118,7 +118,13 @@ impl Revocations {
     /// The names of a token with these claims. `input` is what was signed, or the whole text where nothing was.
     #[must_use]
     pub fn names(&self, claims: &Claims, input: &[u8]) -> TokenNames {
-        let (key, issuer) = (&self.key, claims.issuer());
+        self.names_under(claims.issuer(), claims, input)
+    }
+
+    /// As [`Self::names`], for a token that is ended under another name of its issuer than its own claim tells.
+    #[must_use]
+    pub fn names_under(&self, issuer: Option<&str>, claims: &Claims, input: &[u8]) -> TokenNames {
+        let key = &self.key;
         let session = claims.members().get("sid").and_then(Value::as_str);
         TokenNames {
             issued_at: claims.issued_at(),

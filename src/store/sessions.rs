@@ -8,7 +8,9 @@ use crate::base::{Secret, UnixTime};
 /// Sessions, refresh tokens, the blacklist and revocations. Each call ends within a few seconds, with
 /// [`StoreError::Unavailable`](super::StoreError::Unavailable) if need be, and changes all that it says or nothing.
 pub trait Sessions: Send + Sync + 'static {
-    /// Records a login. With `most` it ends the user's oldest sessions, so that no more than that many are left.
+    /// Records a login. With `most` it ends the user's oldest sessions, so that no more than that many are left. With
+    /// `replaces` it blacklists that token; [`StoreError::Conflict`](super::StoreError::Conflict) if it stands there already,
+    /// and nothing is recorded.
     fn start_session<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Ended>;
 
     /// What is known about a refresh token.
@@ -79,6 +81,8 @@ pub struct Login<'a> {
     pub refresh: &'a RefreshToken,
     /// Its first access token.
     pub access: AccessToken<'a>,
+    /// The token that was handed in for it in place of a password.
+    pub replaces: Option<OldToken<'a>>,
     /// So many living sessions may the user have with this one.
     pub most: Option<u32>,
     /// What to say of those that end for it.

@@ -6,19 +6,20 @@ use tollgate::base::Algorithm;
 
 use crate::support::{
     Answer, Config, Connection, Home, Idp, Protocol, Reply, Tollgate, Upstream, config, now,
+    token as signed_token,
 };
 
-const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
+pub(crate) const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
 
 /// A gateway in its own manner, with the user `ada`, beside the keys of the old SimpleJWT.
-struct Site {
-    gate: Tollgate,
+pub(crate) struct Site {
+    pub(crate) gate: Tollgate,
     old: Idp,
     _app: Upstream,
 }
 
 impl Site {
-    async fn start(change: impl FnOnce(Config) -> Config) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(Config) -> Config) -> Self {
         let app = Upstream::echo().await;
         let old = Idp::new(Algorithm::HS256);
         let file = config()
@@ -47,12 +48,12 @@ impl Site {
         Self { gate: Tollgate::start(home).await, old, _app: app }
     }
 
-    async fn connect(&self) -> Connection {
+    pub(crate) async fn connect(&self) -> Connection {
         self.gate.client(Protocol::Http2).connect().await
     }
 
     /// A token as SimpleJWT made it, with changes.
-    fn token(&self, token_type: &str, changes: &Value) -> String {
+    pub(crate) fn token(&self, token_type: &str, changes: &Value) -> String {
         let mut claims = json!({
             "token_type": token_type, "exp": now() + 3600, "iat": now(), "jti": "0123456789abcdef0123456789abcdef",
             "user_id": "1",
@@ -60,15 +61,16 @@ impl Site {
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        self.old.sign_with(json!({ "alg": "HS256", "typ": "JWT" }), claims)
+        let header = json!({ "alg": "HS256", "typ": "JWT" });
+        signed_token(&header.to_string(), &claims.to_string(), |input| self.old.signature(input))
     }
 }
 
-async fn refresh(connection: &Connection, token: &str) -> Answer {
+pub(crate) async fn refresh(connection: &Connection, token: &str) -> Answer {
     connection.post("/api/token/refresh/").json(json!({ "refresh": token })).await
 }
 
-fn claims(token: &Value) -> Value {
+pub(crate) fn claims(token: &Value) -> Value {
     use base64::Engine as _;
     let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -142,10 +144,6 @@ pub(crate) async fn nothing_for_bad_tokens() {
         let answer = refresh(&connection, &token).await;
         assert_eq!(answer.status, 401, "{why}: {}", answer.text());
     }
-    let answer = connection
-        .post("/api/token/blacklist/")
-        .json(json!({ "refresh": site.token("refresh", &json!({})) }));
-    assert_eq!(answer.await.status, 401, "only an exchange takes them");
 }
 
 pub(crate) async fn until_its_date() {
@@ -179,4 +177,34 @@ pub(crate) async fn the_hook_is_called() {
     }
     let question = service.only_request().json();
     assert_eq!((&question["event"], &question["user"]["username"]), (&json!("refresh"), &json!("ada")));
+}
+
+pub(crate) async fn a_changed_password_ends_old_tokens() {
+    let site = Site::start(|file| file.set("issuer.check_revoke_token", json!(true))).await;
+    let connection = site.connect().await;
+    let login = connection.post("/api/token/").json(json!({ "username": "ada", "password": PASSWORD })).await;
+    let fingerprint = claims(&login.json()["access"])["hash_password"].clone();
+    assert!(fingerprint.is_string(), "{}", login.text());
+    let told = |jti: &str| site.token("refresh", &json!({ "jti": jti, "hash_password": fingerprint }));
+    let untold = site.token("refresh", &json!({ "jti": "untold" }));
+    let lost = refresh(&connection, &untold).await;
+    assert_eq!(lost.status, 200, "the site did not look at the claim then: {}", lost.text());
+    assert_eq!(refresh(&connection, &untold).await.status, 200, "nor does its repetition");
+    assert_eq!(refresh(&connection, &told("before")).await.status, 200);
+
+    let passwd = site
+        .gate
+        .home
+        .run(&["user", "passwd", "ada", "--password-stdin"], "another-one-that-nothing-prints\n");
+    assert!(passwd.status.success(), "{}", String::from_utf8_lossy(&passwd.stderr));
+    for (token, why) in [
+        (told("after"), "another password"),
+        (site.token("refresh", &json!({ "jti": "null", "hash_password": null })), "no fingerprint"),
+        (untold, "the session ended with the password that began it"),
+    ] {
+        let answer = refresh(&connection, &token).await;
+        assert_eq!(answer.status, 401, "{why}: {}", answer.text());
+    }
+    let another = site.token("refresh", &json!({ "jti": "another" }));
+    assert_eq!(refresh(&connection, &another).await.status, 200);
 }

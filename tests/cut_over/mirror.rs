@@ -11,20 +11,20 @@ use crate::support::{
     Answer, Config, DatabaseKind, DatabaseServer, Home, Idp, Tollgate, Upstream, config, now,
 };
 
-const PASSWORD: &str = "correct-horse";
-const WRITES: &str = "tollgate_mirror_writes_total";
-const PENDING: &str = "tollgate_mirror_pending";
+pub(crate) const PASSWORD: &str = "correct-horse";
+pub(crate) const WRITES: &str = "tollgate_mirror_writes_total";
+pub(crate) const PENDING: &str = "tollgate_mirror_pending";
 
 /// A site on PostgreSQL with the user `ada`, and a gateway in its place.
-struct Site {
-    server: DatabaseServer,
-    gate: Tollgate,
-    old: Idp,
+pub(crate) struct Site {
+    pub(crate) server: DatabaseServer,
+    pub(crate) gate: Tollgate,
+    pub(crate) old: Idp,
     _app: Upstream,
 }
 
 impl Site {
-    async fn start(change: impl FnOnce(Config) -> Config) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(Config) -> Config) -> Self {
         let server = DatabaseServer::start(DatabaseKind::Postgres).await;
         server.execute(include_str!("../data/simplejwt/schema-postgresql.sql"));
         server.execute(&format!(
@@ -55,29 +55,29 @@ impl Site {
         Self { gate: Tollgate::start(home).await, server, old, _app: app }
     }
 
-    async fn log_in(&self) -> Answer {
+    pub(crate) async fn log_in(&self) -> Answer {
         let answer =
             self.gate.post("/api/token/").json(json!({ "username": "ada", "password": PASSWORD })).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer
     }
 
-    async fn post(&self, endpoint: &str, token: &Value) -> Answer {
+    pub(crate) async fn post(&self, endpoint: &str, token: &Value) -> Answer {
         self.gate.post(&format!("/api/token/{endpoint}/")).json(json!({ "refresh": token })).await
     }
 
-    async fn refresh(&self, token: &Value) -> Value {
+    pub(crate) async fn refresh(&self, token: &Value) -> Value {
         let answer = self.post("refresh", token).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["refresh"].clone()
     }
 
-    async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.server.url()).await.unwrap()
     }
 
     /// Which of these tokens the site would refuse, in the order in which it was told; and that it knows all of them.
-    async fn blacklisted(&self, tokens: &[&Value]) -> Vec<usize> {
+    pub(crate) async fn blacklisted(&self, tokens: &[&Value]) -> Vec<usize> {
         let mut database = self.connect().await;
         let known: Vec<String> = sqlx::query_scalar("SELECT jti FROM token_blacklist_outstandingtoken")
             .fetch_all(&mut database)
@@ -98,21 +98,21 @@ impl Site {
         ended.iter().filter_map(|jti| names.iter().position(|name| name == jti)).collect()
     }
 
-    async fn nothing_waits(&self) {
+    pub(crate) async fn nothing_waits(&self) {
         self.gate.metrics_until("the site to be told", |metrics| metrics.sum(PENDING, &[]) == 0.0).await;
     }
 }
 
-fn jti(token: &Value) -> String {
+pub(crate) fn jti(token: &Value) -> String {
     use base64::Engine as _;
     let payload = token.as_str().expect("a token").split('.').nth(1).unwrap();
     let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     serde_json::from_slice::<Value>(&payload).unwrap()["jti"].as_str().unwrap().to_owned()
 }
 
-const LOCK: &str = "BEGIN; LOCK TABLE token_blacklist_blacklistedtoken IN EXCLUSIVE MODE";
+pub(crate) const LOCK: &str = "BEGIN; LOCK TABLE token_blacklist_blacklistedtoken IN EXCLUSIVE MODE";
 
-pub(crate) async fn what_a_locked_table_did_not_take_is_told_in_order() {
+pub(crate) async fn what_a_locked_table_did_not_take_is_told() {
     let site = Site::start(|file| file).await;
     let first = site.log_in().await.json()["refresh"].clone();
     let mut other = site.connect().await;
@@ -136,7 +136,9 @@ pub(crate) async fn what_a_locked_table_did_not_take_is_told_in_order() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     other.execute("ROLLBACK").await.unwrap();
     site.nothing_waits().await;
-    assert_eq!(site.blacklisted(&[&first, &second, &third]).await, [0, 1]);
+    let mut told = site.blacklisted(&[&first, &second, &third]).await;
+    told.sort_unstable();
+    assert_eq!(told, [0, 1]);
     let metrics = site.gate.metrics().await;
     assert_eq!(metrics.sum(WRITES, &[("outcome", "written")]), 2.0);
     assert_eq!(metrics.sum(WRITES, &[("outcome", "lost")]), 0.0);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tollgate::base::UnixTime;
 use tollgate::config::{self, DjangoUsers, Users};
-use tollgate::store::{DjangoBlacklist, MirroredToken, UserId};
+use tollgate::store::{DjangoBlacklist, MirroredToken, StoreError, UserId};
 
 use crate::support::{DatabaseKind, DatabaseServer};
 
@@ -65,7 +65,60 @@ pub(crate) async fn rows_are_written_and_found(kind: DatabaseKind) {
         assert!(!blacklist.is_blacklisted(jti).await.unwrap(), "{jti}: a row is not as it should be");
     }
 
+    // All of a user that have not expired, and nobody else's.
+    let grace = "INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_name, email, is_staff, \
+         is_active, date_joined) VALUES (8, '!', false, 'grace', '', '', '', false, true, '2026-01-01')";
+    server.execute(grace);
+    let other_user = UserId::new("8");
+    let all = ["a1", "a2", "expired", "a3", "other"].map(|jti| {
+        let user = if jti == "other" { &other_user } else { &user };
+        let expires_at = if jti == "expired" { NOW } else { EXPIRES_AT };
+        MirroredToken { jti, text: "", user: Some(user), expires_at }
+    });
+    for token in all {
+        blacklist.add(token, NOW).await.unwrap();
+    }
+    blacklist.blacklist(all[3], NOW).await.unwrap();
+    for _ in 0..2 {
+        blacklist.blacklist_user(&user, NOW).await.unwrap();
+        let mut ended = Vec::new();
+        for token in all {
+            ended.push(blacklist.is_blacklisted(token.jti).await.unwrap());
+        }
+        assert_eq!(ended, [true, true, false, true, false]);
+    }
+    blacklist.blacklist_user(&UserId::new("no key"), NOW).await.unwrap();
+
+    rows_that_are_refused(&server, &blacklist, kind).await;
     server.execute("DROP TABLE token_blacklist_blacklistedtoken");
     let error = DjangoBlacklist::open(&users, &tables).await.unwrap_err();
     assert!(!format!("{error}").is_empty());
+}
+
+/// A refusal that is not for the token's own row is none to be content with.
+async fn rows_that_are_refused(server: &DatabaseServer, blacklist: &DjangoBlacklist, kind: DatabaseKind) {
+    let token = |jti: &'static str, seconds: i64| MirroredToken {
+        jti,
+        text: "",
+        user: None,
+        expires_at: UnixTime(EXPIRES_AT.0 + seconds),
+    };
+    let unavailable = |done: Result<(), StoreError>| matches!(done, Err(StoreError::Unavailable { .. }));
+    server.execute("DELETE FROM token_blacklist_blacklistedtoken");
+    server.execute("DELETE FROM token_blacklist_outstandingtoken");
+    server.execute("CREATE UNIQUE INDEX of_outstanding ON token_blacklist_outstandingtoken (expires_at)");
+    server.execute("CREATE UNIQUE INDEX of_blacklisted ON token_blacklist_blacklistedtoken (blacklisted_at)");
+    for _ in 0..2 {
+        blacklist.blacklist(token("first", 1), NOW).await.unwrap();
+    }
+    assert!(unavailable(blacklist.add(token("second", 1), NOW).await));
+    assert!(unavailable(blacklist.blacklist(token("second", 1), UnixTime(NOW.0 + 1)).await));
+    assert!(unavailable(blacklist.blacklist(token("third", 2), NOW).await));
+    assert!(!blacklist.is_blacklisted("third").await.unwrap());
+    blacklist.blacklist(token("third", 2), UnixTime(NOW.0 + 1)).await.unwrap();
+    if kind == DatabaseKind::Postgres {
+        let rule = "CREATE RULE nothing AS ON INSERT TO token_blacklist_blacklistedtoken DO INSTEAD NOTHING";
+        server.execute(rule);
+        assert!(unavailable(blacklist.blacklist(token("fourth", 4), UnixTime(NOW.0 + 2)).await));
+    }
 }

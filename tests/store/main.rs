@@ -125,7 +125,8 @@ pub(crate) fn rotation<'a>(jti: &'a str, new: &'a RefreshToken) -> Rotation<'a> 
 
 pub(crate) async fn log_in(store: &dyn Store, sid: &str, user: &UserId, refresh: &RefreshToken) {
     let session = NewSession { sid: sid.to_owned(), user: user.clone(), started_at: NOW };
-    let login = Login { session: &session, refresh, access: ACCESS, most: None, ending: ending(NOW) };
+    let login =
+        Login { session: &session, refresh, access: ACCESS, replaces: None, most: None, ending: ending(NOW) };
     assert_eq!(store.start_session(&login).await.expect("a session"), Ended::default());
 }
 

@@ -86,7 +86,14 @@ pub(crate) async fn broken_off(kind: Option<DatabaseKind>) {
         let session = NewSession { sid: "s2".to_owned(), user, started_at: NOW };
         let refresh = token("j2");
         let (most, ending) = (Some(1), crate::ending(NOW));
-        let login = Login { session: &session, refresh: &refresh, access: crate::ACCESS, most, ending };
+        let login = Login {
+            session: &session,
+            refresh: &refresh,
+            access: crate::ACCESS,
+            replaces: None,
+            most,
+            ending,
+        };
         assert_eq!(store.start_session(&login).await.unwrap().sessions.len(), 1, "{made} tables");
         assert!(store.recall("7").await.unwrap().is_none());
         // An error unless they are all there.

@@ -106,8 +106,14 @@ async fn play(store: &dyn Store, case: usize, steps: &[Step]) -> Result<(), Stri
                 let handed = fresh(format!("s{case}-{number}"), lifetime);
                 let session = NewSession { sid: handed.sid.clone(), user: user.clone(), started_at: now };
                 let refresh = record(&handed);
-                let login =
-                    Login { session: &session, refresh: &refresh, access, most: None, ending: ending(now) };
+                let login = Login {
+                    session: &session,
+                    refresh: &refresh,
+                    access,
+                    replaces: None,
+                    most: None,
+                    ending: ending(now),
+                };
                 store.start_session(&login).await.unwrap();
                 tokens.push(handed);
             }

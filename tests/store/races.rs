@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
 use tollgate::base::UnixTime;
-use tollgate::store::{Login, NewSession, Revocation, Revoked, Rotated, Rotation, Store, UserId, Which};
+use tollgate::store::{
+    Login, NewSession, Revocation, Revoked, Rotated, Rotation, Store, StoreError, UserId, Which,
+};
 
 use crate::sessions::revocations;
 use crate::support::DatabaseKind;
@@ -35,6 +37,7 @@ pub(crate) async fn rotations(kind: Option<DatabaseKind>) {
 pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
     logins_with_a_limit(&kind).await;
+    exchanges_of_one_token(&kind).await;
     logout_against_refresh(&kind).await;
     blacklist_against_refresh(&kind).await;
     purge_against_refresh(&kind).await;
@@ -52,13 +55,58 @@ async fn logins_with_a_limit(kind: &Kind) {
                 let session = NewSession { sid: format!("s{round}-{number}"), user, started_at: NOW };
                 let refresh = token(&format!("j{round}-{number}"));
                 let (most, ending) = (Some(3), ending(NOW));
-                let login = Login { session: &session, refresh: &refresh, access: ACCESS, most, ending };
+                let login = Login {
+                    session: &session,
+                    refresh: &refresh,
+                    access: ACCESS,
+                    replaces: None,
+                    most,
+                    ending,
+                };
                 store.start_session(&login).await.unwrap().sessions.len()
             }
         });
         let ended: usize = join_all(logins).await.into_iter().sum();
         assert_eq!(ended, if round == 0 { 13 } else { 16 }, "round {round}");
         assert_eq!(stores[0].sessions_of(&user, NOW).await.unwrap().len(), 3, "round {round}");
+    }
+}
+
+/// And a logout by the same token: of all of them one has it.
+async fn exchanges_of_one_token(kind: &Kind) {
+    let place = kind.place();
+    let stores = place.two().await;
+    for round in 0..20 {
+        let jti = format!("old{round}");
+        let exchanges = (0..16).map(|number| {
+            let (store, old) = (Arc::clone(&stores[number % 2]), old(&jti));
+            async move {
+                let sid = format!("s{round}-{number}");
+                let session = NewSession { sid, user: UserId::new("7"), started_at: NOW };
+                let refresh = token(&format!("j{round}-{number}"));
+                let (replaces, ending) = (Some(old), ending(NOW));
+                let login = Login {
+                    session: &session,
+                    refresh: &refresh,
+                    access: ACCESS,
+                    replaces,
+                    most: None,
+                    ending,
+                };
+                match store.start_session(&login).await {
+                    Ok(_) => 1,
+                    Err(StoreError::Conflict) => 0,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        let logout = stores[1].blacklist(old(&jti), None);
+        let (begun, ended) = join(join_all(exchanges), logout).await;
+        let begun: usize = begun.into_iter().sum();
+        assert_eq!(begun + usize::from(ended.unwrap().is_some()), 1, "round {round}");
+        let sessions = stores[0].sessions_of(&UserId::new("7"), NOW).await.unwrap();
+        let of_round = sessions.iter().filter(|session| session.sid.starts_with(&format!("s{round}-")));
+        assert_eq!(of_round.count(), begun, "round {round}");
     }
 }
 

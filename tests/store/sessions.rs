@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::base::{Secret, UnixTime};
 use tollgate::store::{
     AccessToken, Ended, Ending, Login, NewSession, RefreshRecord, RefreshState, RefreshToken, Revocation,
-    RevocationPage, Revoked, Rotated, SessionRecord, Store, Usage, UserId, Which,
+    RevocationPage, Revoked, Rotated, SessionRecord, Store, StoreError, Usage, UserId, Which,
 };
 
 use crate::support::DatabaseKind;
@@ -20,6 +20,7 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
     a_blacklisted_token(&kind).await;
     the_end_of_a_session(&kind).await;
     the_oldest_sessions_end_for_a_new_one(&kind).await;
+    a_session_in_place_of_a_token(&kind).await;
     many_sessions_end_at_once(&kind).await;
     revocations_come_in_their_order(&kind).await;
     rows_leave_a_day_after_their_expiry(&kind).await;
@@ -198,7 +199,14 @@ async fn the_oldest_sessions_end_for_a_new_one(kind: &Kind) {
         let now = UnixTime(NOW.0 + second);
         let session = NewSession { sid: format!("s{second}"), user: ada(), started_at: now };
         let refresh = token(&format!("j{second}"));
-        let login = Login { session: &session, refresh: &refresh, access: ACCESS, most, ending: ending(now) };
+        let login = Login {
+            session: &session,
+            refresh: &refresh,
+            access: ACCESS,
+            replaces: None,
+            most,
+            ending: ending(now),
+        };
         store.start_session(&login).await.unwrap().sessions
     };
     for second in 0..3 {
@@ -211,6 +219,41 @@ async fn the_oldest_sessions_end_for_a_new_one(kind: &Kind) {
     assert_eq!(store.sessions_of(&stranger, now).await.unwrap().len(), 1);
     assert_eq!(store.end(Which::User(&ada()), ending(now)).await.unwrap().sessions, ["s3", "s2"]);
     assert_eq!(store.users_with_sessions("", false, now).await.unwrap(), [stranger]);
+}
+
+/// All of it is done or nothing: a token that is on the blacklist begins none, and one that began none is not there.
+async fn a_session_in_place_of_a_token(kind: &Kind) {
+    let place = kind.place();
+    let store = place.open().await;
+    let start = async |sid: &str, old_jti: &str| {
+        let session = NewSession { sid: sid.to_owned(), user: ada(), started_at: NOW };
+        let refresh = token(&format!("j-{sid}"));
+        let replaces = Some(old(old_jti));
+        let login = Login {
+            session: &session,
+            refresh: &refresh,
+            access: ACCESS,
+            replaces,
+            most: Some(1),
+            ending: ending(NOW),
+        };
+        store.start_session(&login).await
+    };
+    store.blacklist(old("ended"), None).await.unwrap();
+    let begun = start("s1", "old").await.unwrap();
+    assert_eq!(begun, Ended::default());
+    assert!(is_blacklisted(&*store, "old").await);
+    for (sid, old_jti, why) in
+        [("s2", "old", "exchanged"), ("s2", "ended", "ended"), ("s1", "unused", "a name that is taken")]
+    {
+        let refused = start(sid, old_jti).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{why}: {refused:?}");
+    }
+    assert!(!is_blacklisted(&*store, "unused").await);
+    assert_eq!(store.session("s2").await.unwrap(), None);
+    assert_eq!(store.refresh_state("j-s2").await.unwrap().record, None);
+    assert!(!store.session("s1").await.unwrap().expect("a session").ended, "it is none of those that end");
+    assert_eq!(start("s2", "unused").await.unwrap().sessions, ["s1"]);
 }
 
 /// More than one statement is about.

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ClaimHook, ClaimQuery, Database, Provider, SessionRules, TokenForm, Users};
-use crate::base::{Algorithm, Rate, Secret};
+use super::{ClaimHook, ClaimQuery, Database, IssuerRule, Provider, SessionRules, TokenForm, Users};
+use crate::base::{Algorithm, Rate, Secret, UnixTime};
+
+/// No lifetime that the file can say is longer: ten years are more than any session.
+pub(in crate::config) const LONGEST_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// `issuer:`: the built-in token endpoints.
 #[derive(Debug, Clone)]
@@ -66,6 +69,42 @@ impl Issuer {
     pub fn longest_lifetime(&self) -> Duration {
         let usual = self.access_token_lifetime.max(self.refresh_token_lifetime);
         if self.paths.sliding_obtain.is_some() { usual.max(self.form.sliding.longest_life()) } else { usual }
+    }
+}
+
+impl Issuer {
+    /// The other issuers under whose names tokens of the same users may be out: those whose refresh tokens are exchanged.
+    #[must_use]
+    pub fn predecessors(&self) -> Vec<Predecessor> {
+        let mut all = Vec::new();
+        for provider in &self.exchange {
+            let until = provider.rules.until.map(|until| until.at);
+            let issuers = match &provider.issuer {
+                IssuerRule::Exactly(issuer) => vec![Some(issuer.clone())],
+                IssuerRule::OneOf(spellings) => spellings.iter().cloned().map(Some).collect(),
+                // What a provider of any issuer is told of, it finds under no name.
+                IssuerRule::Any | IssuerRule::Tenants(_) => vec![None],
+            };
+            all.extend(issuers.into_iter().map(|issuer| Predecessor { issuer, until }));
+        }
+        all
+    }
+}
+
+/// Who issued tokens to the users of an issuer before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// `iss` of its tokens; `None` if they name none.
+    pub issuer: Option<String>,
+    until: Option<UnixTime>,
+}
+
+impl Predecessor {
+    /// When the last of its tokens that are out has expired or is taken no more.
+    #[must_use]
+    pub fn end(&self, now: UnixTime) -> UnixTime {
+        // How long its tokens live is nowhere in the file.
+        self.until.unwrap_or_else(|| now.plus(LONGEST_LIFETIME))
     }
 }
 

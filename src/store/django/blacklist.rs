@@ -38,8 +38,13 @@ struct Statements {
     is_blacklisted: Statement,
     add_of_user: Statement,
     add: Statement,
+    is_known: Statement,
     blacklist: Statement,
+    blacklist_user: Statement,
 }
+
+/// So often a user's tokens are ended before another who writes the same rows is taken for a database out of order.
+const ATTEMPTS: u32 = 3;
 
 impl fmt::Debug for DjangoBlacklist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,6 +78,12 @@ impl DjangoBlacklist {
         self.tables.mirror != Mirror::Off
     }
 
+    /// Whether these rows hold tokens' texts.
+    #[must_use]
+    pub fn keeps_text(&self) -> bool {
+        self.tables.mirror == Mirror::WithText
+    }
+
     async fn statements(&self) -> Result<&Statements, sqlx::Error> {
         self.statements.get_or_try_init(|| self.prepare()).await
     }
@@ -97,6 +108,16 @@ impl DjangoBlacklist {
             )),
             add_of_user: add(&key.placeholder(dialect)),
             add: add("NULL"),
+            is_known: dialect.statement(&format!(
+                "SELECT {} FROM {outstanding} o WHERE o.jti = ?",
+                dialect.text("o.id")
+            )),
+            blacklist_user: dialect.statement(&format!(
+                "INSERT INTO {blacklisted} (token_id, blacklisted_at) \
+                 SELECT o.id, {created} FROM {outstanding} o WHERE o.user_id = {} AND o.expires_at > {created} \
+                 AND NOT EXISTS (SELECT 1 FROM {blacklisted} b WHERE b.token_id = o.id)",
+                key.placeholder(dialect)
+            )),
             blacklist: dialect.statement(&format!(
                 "INSERT INTO {blacklisted} (token_id, blacklisted_at) \
                  SELECT o.id, {created} FROM {outstanding} o WHERE o.jti = ?"
@@ -120,9 +141,58 @@ impl DjangoBlacklist {
 
     /// Makes a token known to the site, unless it is.
     pub fn add<'a>(&'a self, token: MirroredToken<'a>, now: UnixTime) -> Answer<'a, ()> {
-        let added = self.sql.call(async move {
+        Box::pin(async move {
+            let added = self.insert(token, now).await;
+            self.taken_or_there(added, |statements| &statements.is_known, token.jti).await
+        })
+    }
+
+    /// Ends a token for the site, which hears of it here for the first time if need be.
+    pub fn blacklist<'a>(&'a self, token: MirroredToken<'a>, now: UnixTime) -> Answer<'a, ()> {
+        Box::pin(async move {
+            match self.insert(token, now).await {
+                // Whether it is there then, the next statement tells.
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error @ StoreError::Unavailable { .. }) => return Err(error),
+            }
+            let ended = self.sql.call(async move {
+                let statements = self.statements().await?;
+                self.sql.execute(&statements.blacklist, &[&now.0.to_string(), token.jti]).await
+            });
+            self.taken_or_there(ended.await, |statements| &statements.is_blacklisted, token.jti).await
+        })
+    }
+
+    /// Ends all tokens of a user that the site knows.
+    pub fn blacklist_user<'a>(&'a self, user: &'a UserId, now: UnixTime) -> Answer<'a, ()> {
+        let ended = move || {
+            self.sql.call(async move {
+                let statements = self.statements().await?;
+                // No row of the table can be about one whose id is no key of it.
+                let Some(user) = statements.key.parameter(user.as_str()) else { return Ok(0) };
+                let now = now.0.to_string();
+                self.sql.execute(&statements.blacklist_user, &[&now, &user, &now]).await
+            })
+        };
+        Box::pin(async move {
+            for _ in 1..ATTEMPTS {
+                match ended().await {
+                    // Another ended one of them meanwhile, and nothing was done.
+                    Err(StoreError::Conflict) => {}
+                    done => return done.map(drop),
+                }
+            }
+            ended().await.map(drop).map_err(|error| match error {
+                StoreError::Conflict => self.sql.unavailable(REFUSED),
+                error @ StoreError::Unavailable { .. } => error,
+            })
+        })
+    }
+
+    fn insert<'a>(&'a self, token: MirroredToken<'a>, now: UnixTime) -> Answer<'a, u64> {
+        self.sql.call(async move {
             let statements = self.statements().await?;
-            let text = if self.tables.mirror == Mirror::WithText { token.text } else { "" };
+            let text = if self.keeps_text() { token.text } else { "" };
             let (now, expires_at) = (now.0.to_string(), token.expires_at.0.to_string());
             let user = token.user.and_then(|user| statements.key.parameter(user.as_str()));
             match user {
@@ -132,27 +202,29 @@ impl DjangoBlacklist {
                 }
                 None => self.sql.execute(&statements.add, &[token.jti, text, &now, &expires_at]).await,
             }
-        });
-        Box::pin(async move { known_is_fine(added.await) })
-    }
-
-    /// Ends a token for the site, which hears of it here for the first time if need be.
-    pub fn blacklist<'a>(&'a self, token: MirroredToken<'a>, now: UnixTime) -> Answer<'a, ()> {
-        Box::pin(async move {
-            self.add(token, now).await?;
-            let ended = self.sql.call(async move {
-                let statements = self.statements().await?;
-                self.sql.execute(&statements.blacklist, &[&now.0.to_string(), token.jti]).await
-            });
-            known_is_fine(ended.await)
         })
     }
-}
 
-/// `jti` and `token_id` are unique: of two who write the same row one finds it there.
-fn known_is_fine(written: Result<u64, StoreError>) -> Result<(), StoreError> {
-    match written {
-        Ok(_) | Err(StoreError::Conflict) => Ok(()),
-        Err(error @ StoreError::Unavailable { .. }) => Err(error),
+    /// Of two who write the same row one finds it there. A row that is not there afterwards was refused for another reason,
+    /// such as a sequence of keys that is behind its table.
+    async fn taken_or_there(
+        &self,
+        written: Result<u64, StoreError>,
+        look: fn(&Statements) -> &Statement,
+        jti: &str,
+    ) -> Result<(), StoreError> {
+        match written {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(StoreError::Conflict) => {
+                let found = self.sql.call(async move {
+                    let statements = self.statements().await?;
+                    self.sql.rows(look(statements), &[jti]).await
+                });
+                if found.await?.is_empty() { Err(self.sql.unavailable(REFUSED)) } else { Ok(()) }
+            }
+            Err(error @ StoreError::Unavailable { .. }) => Err(error),
+        }
     }
 }
+
+const REFUSED: &str = "it did not take a row of `token_blacklist`, and no other row is in its place";

@@ -28,7 +28,8 @@ use super::sql::{Link, Server, limited, unavailable};
 use super::{
     AccessToken, Answer, Ended, Ending, KnownUsers, Login, LoginNetworks, NetworkDigest, NewUser, OldToken,
     OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
-    Rotation, Scheme, SessionRecord, Sessions, Unanswered, User, UserAttributes, UserId, UserRows, Which,
+    Rotation, Scheme, SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId,
+    UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -123,7 +124,7 @@ impl Tables {
         Err(sqlx::Error::Io(std::io::Error::other(why)))
     }
 
-    fn unavailable(&self, source: sqlx::Error) -> super::StoreError {
+    fn unavailable(&self, source: sqlx::Error) -> StoreError {
         unavailable(&self.shown, source)
     }
 }
@@ -231,7 +232,8 @@ impl LoginNetworks for ServerStore {
 
 impl Sessions for ServerStore {
     fn start_session<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Ended> {
-        self.call(move || sessions::start(self, login))
+        let started = self.call(move || sessions::start(self, login));
+        Box::pin(async move { started.await?.ok_or(StoreError::Conflict) })
     }
 
     fn refresh_state<'a>(&'a self, jti: &'a str) -> Answer<'a, RefreshState> {

@@ -12,10 +12,20 @@ use crate::store::{
 /// So many users are looked at in one step.
 const USERS: i64 = 200;
 
-pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Ended, sqlx::Error> {
-    let Login { session, refresh, access, most, ending } = login;
+/// `None` if the token that it replaces is blacklisted.
+pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Option<Ended>, sqlx::Error> {
+    let Login { session, refresh, access, replaces, most, ending } = login;
+    if replaces.is_some_and(|old| !is_name(old.jti)) {
+        return Ok(None);
+    }
     let now = session.started_at;
     let mut write = store.begin().await?;
+    if let Some(old) = replaces
+        && !put_on_blacklist(&mut write, *old).await?
+    {
+        write.roll_back().await?;
+        return Ok(None);
+    }
     let ended = match most {
         Some(most) => {
             lock_logins_of(&mut write, &session.user).await?;
@@ -37,7 +47,7 @@ pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Ende
     note(&mut write, &session.sid, *access).await?;
     add_revocations(&mut write, &ended.revocations).await?;
     write.commit().await?;
-    Ok(ended)
+    Ok(Some(ended))
 }
 
 pub(super) async fn refresh_state(store: &ServerStore, jti: &str) -> Result<RefreshState, sqlx::Error> {

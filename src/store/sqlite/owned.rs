@@ -40,20 +40,30 @@ pub(super) struct OwnedLogin {
     session: NewSession,
     refresh: RefreshToken,
     access: OwnedAccessToken,
+    replaces: Option<OwnedOldToken>,
     most: Option<u32>,
     ending: OwnedEnding,
 }
 
 impl OwnedLogin {
     pub(super) fn of(login: &Login<'_>) -> Self {
-        let Login { session, refresh, access, most, ending } = *login;
+        let Login { session, refresh, access, replaces, most, ending } = *login;
         let (session, refresh) = (session.clone(), refresh.clone());
-        Self { session, refresh, access: OwnedAccessToken::of(access), most, ending: OwnedEnding::of(ending) }
+        let replaces = replaces.map(OwnedOldToken::of);
+        Self {
+            session,
+            refresh,
+            access: OwnedAccessToken::of(access),
+            replaces,
+            most,
+            ending: OwnedEnding::of(ending),
+        }
     }
 
     pub(super) fn borrow(&self) -> Login<'_> {
-        let Self { session, refresh, access, most, ending } = self;
-        Login { session, refresh, access: access.borrow(), most: *most, ending: ending.borrow() }
+        let Self { session, refresh, access, replaces, most, ending } = self;
+        let replaces = replaces.as_ref().map(OwnedOldToken::borrow);
+        Login { session, refresh, access: access.borrow(), replaces, most: *most, ending: ending.borrow() }
     }
 }
 

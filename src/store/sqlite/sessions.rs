@@ -13,7 +13,13 @@ use crate::store::{
 const USERS: u32 = 200;
 
 pub(super) fn start(writer: &Connection, login: &Login<'_>) -> Result<Ended> {
-    let Login { session, refresh, access, most, ending } = login;
+    let Login { session, refresh, access, replaces, most, ending } = login;
+    if let Some(old) = replaces {
+        // Of a token that stands there already the key is taken: that is the conflict to be told.
+        writer
+            .prepare_cached("INSERT INTO blacklist (jti, expires_at) VALUES (?, ?)")?
+            .execute(params![old.jti, old.expires_at.0])?;
+    }
     let ended = match most {
         Some(most) => end_oldest(writer, &session.user, most.saturating_sub(1), *ending)?,
         None => Ended::default(),

@@ -79,7 +79,8 @@ async fn logged_in(store: &Sqlite, jti: &str) -> UserId {
 
 async fn log_in(store: &Sqlite, sid: &str, user: &UserId, refresh: &RefreshToken, now: UnixTime) {
     let session = NewSession { sid: sid.to_owned(), user: user.clone(), started_at: now };
-    let login = Login { session: &session, refresh, access: ACCESS, most: None, ending: ending(now) };
+    let login =
+        Login { session: &session, refresh, access: ACCESS, replaces: None, most: None, ending: ending(now) };
     assert_eq!(store.start_session(&login).await.expect("a session"), Ended::default());
 }
 

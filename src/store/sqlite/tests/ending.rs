@@ -63,8 +63,14 @@ async fn the_oldest_sessions_end_for_a_new_one() {
     let now = UnixTime(NOW.0 + 3);
     let session = NewSession { sid: "s3".to_owned(), user: user.clone(), started_at: now };
     let refresh = token("j3");
-    let login =
-        Login { session: &session, refresh: &refresh, access: ACCESS, most: Some(2), ending: ending(now) };
+    let login = Login {
+        session: &session,
+        refresh: &refresh,
+        access: ACCESS,
+        replaces: None,
+        most: Some(2),
+        ending: ending(now),
+    };
     let ended = store.start_session(&login).await.unwrap();
     assert_eq!(ended.sessions, ["s1", "s0"]);
     let left = store.sessions_of(&user, now).await.unwrap();
@@ -197,8 +203,14 @@ async fn play(steps: &[Step]) {
                 let handed = fresh(format!("s{number}"), lifetime);
                 let session = NewSession { sid: handed.sid.clone(), user: user.clone(), started_at: now };
                 let refresh = record(&handed);
-                let login =
-                    Login { session: &session, refresh: &refresh, access, most: None, ending: ending(now) };
+                let login = Login {
+                    session: &session,
+                    refresh: &refresh,
+                    access,
+                    replaces: None,
+                    most: None,
+                    ending: ending(now),
+                };
                 store.start_session(&login).await.unwrap();
                 tokens.push(handed);
             }
