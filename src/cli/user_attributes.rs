@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::token::claim;
 use super::{Failure, open_store};
-use crate::config::Issuer;
+use crate::config::{Compatibility, Issuer};
 use crate::issuer::{ShuttingOut, shut_out};
 use crate::server::clock;
 use crate::store::{Missing, Store, User, UserAttributes};
@@ -86,7 +86,9 @@ impl Said {
 }
 
 impl Unsaid {
-    fn change(self, attributes: &mut UserAttributes) {
+    /// `tombstones`: with a service of claims, what it says is kept while it does not answer. A claim that is null tells
+    /// that an old one is not the service's.
+    fn change(self, attributes: &mut UserAttributes, tombstones: bool) {
         if self.no_roles {
             attributes.roles.clear();
         }
@@ -94,7 +96,9 @@ impl Unsaid {
             attributes.scopes.clear();
         }
         for name in self.no_claims {
-            attributes.claims.remove(&name);
+            if attributes.claims.remove(&name).is_some() && tombstones {
+                attributes.claims.insert(name, Value::Null);
+            }
         }
     }
 
@@ -112,12 +116,17 @@ pub(super) async fn set(issuer: &Issuer, name: &str, said: Said, unsaid: Unsaid)
     let store = open_store(issuer, Missing::Refuse).await?;
     let user = find(&*store, name).await?;
     let mut attributes = UserAttributes::of(&user);
-    unsaid.change(&mut attributes);
+    unsaid.change(&mut attributes, issuer.hook.is_some());
     said.change(issuer, &mut attributes)?;
     if !store.set_attributes(name, &attributes).await.map_err(|error| Failure::of(&error))? {
         return Err(unknown(name));
     }
-    println!("changed {name}; tokens say so from the next login or refresh on");
+    // SimpleJWT's refresh copies what the old token says of its user.
+    let from = match issuer.compatibility {
+        Compatibility::Tollgate => "login or refresh",
+        Compatibility::SimpleJwt => "login",
+    };
+    println!("changed {name}; tokens say so from the next {from} on");
     Ok(())
 }
 

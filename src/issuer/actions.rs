@@ -14,10 +14,11 @@ use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
 use super::site::Told;
+use super::throttle::Moment;
 use super::{Issuer, fields};
 use crate::base::{Secret, UnixTime};
 use crate::config::Compatibility;
-use crate::store::{AccessToken, Login, NewSession, User, Which};
+use crate::store::{AccessToken, LogInError, Login, NewSession, User, Which};
 
 impl Issuer {
     /// User name and password for a pair of tokens.
@@ -28,7 +29,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.log_in(username, Secret::new(password), client).await?;
+        let user = self.log_in(username, Secret::new(password), client, now).await?;
 
         let sid = mint::new_id();
         let mut claims = self.mint.refresh_claims(&user, &sid, now);
@@ -82,18 +83,25 @@ impl Issuer {
         username: &str,
         password: Secret,
         client: IpAddr,
+        now: UnixTime,
     ) -> Result<User, Refused> {
-        let attempt = self.throttle.admit(username, client, Instant::now().into_std())?;
-        match self.users.log_in(username, password).await {
+        let at = Moment { instant: Instant::now().into_std(), time: now };
+        let attempt = self.throttle.admit(username, client, at).await?;
+        match self.users.log_in(username, password, &attempt).await {
             Ok(Some(user)) => {
-                attempt.succeeded();
+                attempt.succeeded().await;
                 Ok(user)
             }
             Ok(None) => {
                 attempt.failed();
                 Err(Refused::Credentials)
             }
-            Err(error) => {
+            Err(LogInError::NotAdmitted) => Err(attempt.turned_away()),
+            Err(LogInError::Store(error)) => {
+                attempt.could_not_be_judged();
+                Err(error.into())
+            }
+            Err(LogInError::Password(error)) => {
                 attempt.could_not_be_judged();
                 Err(error.into())
             }

@@ -98,7 +98,8 @@ impl Hook {
                     tracing::warn!("tokens are made without fresh claims: {error}");
                 }
                 if let Occasion::Refresh(old) = occasion {
-                    keep(claims, old, |name| self.form.is_reserved(name) || mint.knows_claim(name));
+                    let is_known = |name: &str| mint.knows_claim(name) || user.claims.contains_key(name);
+                    keep(claims, old, |name| self.form.is_reserved(name) || is_known(name));
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ use super::fingerprint;
 use super::keys::Keys;
 use crate::base::UnixTime;
 use crate::config::{self, ClaimSource, Compatibility, TokenForm};
-use crate::jwt::{HeaderForm, SigningError};
+use crate::jwt::{HeaderForm, Limits, SigningError};
 use crate::store::{RefreshToken, User};
 
 /// How tokens are made.
@@ -136,7 +136,7 @@ impl Mint {
             claims.entry(name.clone()).or_insert(value);
         }
         for (name, value) in &user.claims {
-            if !self.form.is_reserved(name) {
+            if !value.is_null() && !self.form.is_reserved(name) {
                 claims.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
@@ -231,7 +231,12 @@ impl Mint {
             Compatibility::Tollgate => HeaderForm::WithKid,
             Compatibility::SimpleJwt => HeaderForm::Plain,
         };
-        keys.signing.sign(&claims, header)
+        let token = keys.signing.sign(&claims, header)?;
+        // Whoever takes tokens would take none that is longer.
+        if token.len() > Limits::default().token {
+            return Err(SigningError::TooLong(token.len()));
+        }
+        Ok(token)
     }
 }
 

@@ -204,7 +204,7 @@ impl Issuer {
             .await?,
             own_users: Arc::clone(&store) as _,
             passwords,
-            throttle: Throttle::new(&config.throttle),
+            throttle: Throttle::new(&config.throttle, Arc::clone(&store) as _),
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
             predecessors: config.predecessors(),

@@ -11,7 +11,7 @@ use super::fresh_claims::FreshClaimsError;
 use super::hook::HookError;
 use super::throttle::Limit;
 use crate::jwt::SigningError;
-use crate::store::{ClaimQueryError, LogInError, PasswordError, StoreError};
+use crate::store::{ClaimQueryError, PasswordError, StoreError};
 
 /// Seconds after which a client may try again where the server could not.
 const RETRY_AFTER: u32 = 1;
@@ -64,6 +64,8 @@ pub(super) enum Refused {
     Hook(HookError),
     /// A database does not say what the token should.
     Query(ClaimQueryError),
+    /// What the token should say is more than a token holds.
+    TooLong(SigningError),
     /// Something failed that never should.
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -112,9 +114,12 @@ impl Refused {
             | Self::Token(_)
             | Self::NoSlidingEnd(_)
             | Self::SlidingEnded(_) => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy(_)
+            | Self::RevocationsUnread
+            | Self::Store(_)
+            | Self::Hook(_)
+            | Self::Query(_)
+            | Self::TooLong(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Conflict | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -162,7 +167,7 @@ impl Refused {
                 "Users and sessions can't be looked up at present. Try again in a moment.",
                 "store_unavailable",
             ),
-            Self::Hook(_) | Self::Query(_) => with_code(
+            Self::Hook(_) | Self::Query(_) | Self::TooLong(_) => with_code(
                 "What the token should say can't be asked for at present. Try again in a moment.",
                 "claims_unavailable",
             ),
@@ -174,9 +179,12 @@ impl Refused {
     pub(super) fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Throttled { wait, .. } => Some(whole_seconds(*wait)),
-            Self::Busy(_) | Self::RevocationsUnread | Self::Store(_) | Self::Hook(_) | Self::Query(_) => {
-                Some(RETRY_AFTER)
-            }
+            Self::Busy(_)
+            | Self::RevocationsUnread
+            | Self::Store(_)
+            | Self::Hook(_)
+            | Self::Query(_)
+            | Self::TooLong(_) => Some(RETRY_AFTER),
             Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
@@ -212,7 +220,7 @@ impl Refused {
             }
             Self::Busy(_) => Outcome::Busy,
             Self::RevocationsUnread | Self::Store(_) => Outcome::StoreUnavailable,
-            Self::Hook(_) | Self::Query(_) => Outcome::ClaimsUnavailable,
+            Self::Hook(_) | Self::Query(_) | Self::TooLong(_) => Outcome::ClaimsUnavailable,
             Self::Conflict | Self::Internal(_) => Outcome::InternalError,
         }
     }
@@ -240,6 +248,7 @@ impl Refused {
             | Self::Store(_)
             | Self::Hook(_)
             | Self::Query(_)
+            | Self::TooLong(_)
             | Self::Internal(_) => None,
         }
     }
@@ -251,6 +260,7 @@ impl Refused {
             Self::Store(error) => Some(error.into()),
             Self::Hook(error) => Some(error.into()),
             Self::Query(error) => Some(error.into()),
+            Self::TooLong(error) => Some(error.into()),
             Self::Internal(error) => Some(error),
             Self::NotAcceptable
             | Self::Method(_)
@@ -312,17 +322,11 @@ impl From<PasswordError> for Refused {
     }
 }
 
-impl From<LogInError> for Refused {
-    fn from(error: LogInError) -> Self {
-        match error {
-            LogInError::Store(error) => error.into(),
-            LogInError::Password(error) => error.into(),
-        }
-    }
-}
-
 impl From<SigningError> for Refused {
     fn from(error: SigningError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            SigningError::TooLong(_) => Self::TooLong(error),
+            error => Self::Internal(error.into()),
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Granted, Refused> {
         let [username, password] = fields::both(body, ["username", "password"])?;
-        let user = self.log_in(username, Secret::new(password), client).await?;
+        let user = self.log_in(username, Secret::new(password), client, now).await?;
         let mut claims = self.mint.sliding_claims(&user, now);
         self.add_fresh_claims(&mut claims, &user, Occasion::Login).await?;
         let mut token = self.mint.refresh(&self.keys, claims)?;

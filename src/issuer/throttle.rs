@@ -4,37 +4,51 @@
 //! who hammers a name spends the allowance of their own networks: the owner's stays whole, and the ceiling over all
 //! networks together does not hold for one that logged in with the name before.
 //!
-//! Everything is in memory, of a fixed size, and forgotten when the process ends. Tables hold keyed hashes: who does
-//! not know the key of this process can aim at nobody's place. A full table forgets what failed longest ago.
+//! A name is counted as [`name`] folds it. Where the place of users takes still more for the same name, an attempt counts
+//! for the name that it found too.
+//!
+//! What is counted is in memory, of a fixed size, and forgotten when the process ends; which networks logged in is in
+//! the store too ([`networks`]). Tables hold keyed hashes: who does not know the key of this process can aim at nobody's
+//! place. A full table forgets what failed longest ago.
+
+mod failures;
+mod name;
+mod networks;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use futures_util::future::BoxFuture;
 
+use self::failures::Failures;
+use self::name::Folded;
+use self::networks::{Login, Networks};
 use super::refused::Refused;
-use crate::base::Rate;
+use crate::base::UnixTime;
 use crate::config;
+use crate::store::{Admission, LoginNetworks};
 
 /// Addresses, or names, whose failures are remembered at once.
 const COUNTED: u64 = 65_536;
-/// Networks that are remembered to have logged in with a name.
-const KNOWN: u64 = 131_072;
-/// How long a network stays known after its last login.
-const KNOWN_FOR: Duration = Duration::from_secs(90 * 86_400);
 
-/// The limits of one issuer and what was counted. All threads share it; nothing waits here.
+/// The limits of one issuer and what was counted. All threads share it; nothing waits here but for the store, in
+/// [`Networks`].
 pub(super) struct Throttle {
     hasher: RandomState,
     addresses: Option<Failures>,
     accounts: Option<Failures>,
     ceilings: Option<Failures>,
-    known: Cache<u64, ()>,
+    networks: Networks,
+}
+
+/// When a login came: for what is counted here, and for what the store keeps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) time: UnixTime,
 }
 
 /// Which allowance is spent.
@@ -64,32 +78,39 @@ impl Limit {
 #[must_use]
 pub(super) struct Attempt<'t> {
     throttle: &'t Throttle,
-    keys: [(Option<&'t Failures>, u64); 3],
-    login: u64,
+    at: Moment,
+    /// The presented name as it is counted.
+    folded: Folded,
+    presented: Share<'t>,
+    /// Under the name of the user who was found, if that folds to another; or why that user's login has to wait.
+    found: OnceLock<Result<Share<'t>, Refused>>,
+}
+
+/// What an attempt counts for under one name.
+struct Share<'t> {
+    login: Login,
+    tables: [(Limit, Option<&'t Failures>, u64); 3],
     /// Whether it is counted already: so that many at once can't all pass before the first has failed. A network that
     /// logged in with the name before is trusted not to do that; its honest logins may be many.
     counted: bool,
-    at: Instant,
 }
 
 impl Throttle {
-    pub(super) fn new(limits: &config::Throttle) -> Self {
-        Self::of_size(limits, COUNTED)
+    /// `store` keeps which networks are known.
+    pub(super) fn new(limits: &config::Throttle, store: Arc<dyn LoginNetworks>) -> Self {
+        let asks = limits.account_ceiling.is_some();
+        Self::of_size(limits, COUNTED, Networks::new(Some(store).filter(|_| asks)))
     }
 
     /// `counted`: addresses, or names, whose failures are remembered at once.
-    fn of_size(limits: &config::Throttle, counted: u64) -> Self {
+    fn of_size(limits: &config::Throttle, counted: u64, networks: Networks) -> Self {
         let failures = |rate| Failures::new(rate, counted);
         Self {
             hasher: RandomState::new(),
             addresses: limits.per_address.map(failures),
             accounts: limits.per_account.map(failures),
             ceilings: limits.account_ceiling.map(failures),
-            known: Cache::builder()
-                .max_capacity(KNOWN)
-                .eviction_policy(EvictionPolicy::lru())
-                .time_to_idle(KNOWN_FOR)
-                .build(),
+            networks,
         }
     }
 
@@ -97,36 +118,46 @@ impl Throttle {
     ///
     /// # Errors
     /// [`Refused::Throttled`]. It counts for nothing: who waits as told gets in.
-    pub(super) fn admit(&self, name: &str, client: IpAddr, now: Instant) -> Result<Attempt<'_>, Refused> {
+    pub(super) async fn admit(&self, name: &str, client: IpAddr, at: Moment) -> Result<Attempt<'_>, Refused> {
         let client = client.to_canonical();
-        // Some databases compare without case, and would give one account as many allowances as it has spellings.
-        let name = name.to_lowercase();
-        let network = network(client, 24, 56);
-        let login = self.hash(&(&*name, network));
-        let is_known = self.known.contains_key(&login);
-        let keys = [
-            (Limit::Address, self.addresses.as_ref(), self.hash(&network_of_one_client(client))),
-            (Limit::Account, self.accounts.as_ref(), login),
-            (Limit::Ceiling, self.ceilings.as_ref().filter(|_| !is_known), self.hash(&*name)),
+        let address = self.addresses.as_ref().map(|table| (table, self.hash(&network_of_one_client(client))));
+        let (folded, network) = (Folded::new(name), network(client, 24, 56));
+        let presented = self.share(name, &folded, network, address, at).await?;
+        Ok(Attempt { throttle: self, at, folded, presented, found: OnceLock::new() })
+    }
+
+    /// Spends, or looks at, the allowances of a name and of an address.
+    async fn share<'t>(
+        &'t self,
+        name: &str,
+        folded: &Folded,
+        network: IpAddr,
+        address: Option<(&'t Failures, u64)>,
+        at: Moment,
+    ) -> Result<Share<'t>, Refused> {
+        let tables = [
+            (Limit::Address, address.map(|(table, _)| table), address.map_or(0, |(_, key)| key)),
+            (Limit::Account, self.accounts.as_ref(), self.hash(&(folded, network))),
+            (Limit::Ceiling, self.ceilings.as_ref(), self.hash(folded)),
         ];
-        let attempt = Attempt {
-            throttle: self,
-            keys: keys.map(|(_, table, key)| (table, key)),
-            login,
-            counted: !is_known,
-            at: now,
-        };
-        for (index, (limit, table, key)) in keys.into_iter().enumerate() {
-            let Some(table) = table else { continue };
-            let judged = if is_known { table.look(key, now) } else { table.count(key, now) };
-            if let Err(wait) = judged {
-                if attempt.counted {
-                    attempt.take_back(index);
-                }
-                return Err(Refused::Throttled { limit, wait });
-            }
+        let login = Login { key: self.hash(&(name, network)), name: name.into(), network };
+        let is_known = self.networks.remembers(&login);
+        let mut share = Share { login, tables, counted: !is_known };
+        if is_known {
+            share.tables[2].1 = None;
         }
-        Ok(attempt)
+        match share.open(at.instant) {
+            Ok(()) => Ok(share),
+            // Here alone it matters who logged in at another replica or before a restart.
+            Err(Refused::Throttled { limit: Limit::Ceiling, .. })
+                if self.networks.recalls(&share.login, at).await =>
+            {
+                share.counted = false;
+                share.tables[2].1 = None;
+                share.open(at.instant).map(|()| share)
+            }
+            Err(refused) => Err(refused),
+        }
     }
 
     fn hash(&self, value: &(impl Hash + ?Sized)) -> u64 {
@@ -141,102 +172,95 @@ impl fmt::Debug for Throttle {
     }
 }
 
-impl Attempt<'_> {
-    /// The password was right: nothing failed, and the network is known from now on.
-    pub(super) fn succeeded(self) {
-        self.throttle.known.insert(self.login, ());
-        self.could_not_be_judged();
+impl Share<'_> {
+    /// All allowances or none.
+    fn open(&self, now: Instant) -> Result<(), Refused> {
+        for (index, &(limit, table, key)) in self.tables.iter().enumerate() {
+            let Some(table) = table else { continue };
+            let judged = if self.counted { table.count(key, now) } else { table.look(key, now) };
+            if let Err(wait) = judged {
+                if self.counted {
+                    self.take_back(index);
+                }
+                return Err(Refused::Throttled { limit, wait });
+            }
+        }
+        Ok(())
     }
 
-    /// Nobody can say whether the password is right.
-    pub(super) fn could_not_be_judged(self) {
-        if self.counted {
-            self.take_back(self.keys.len());
+    fn failed(&self, now: Instant) {
+        if !self.counted {
+            for &(_, table, key) in &self.tables {
+                // Too late to refuse this one; those that come now are.
+                let _ = table.map(|table| table.count(key, now));
+            }
         }
     }
 
-    /// The password was wrong, or there is no such user.
-    pub(super) fn failed(self) {
-        if !self.counted {
-            for (table, key) in self.keys {
-                // Too late to refuse this one; those that come now are.
-                let _ = table.map(|table| table.count(key, self.at));
-            }
+    fn did_not_fail(&self) {
+        if self.counted {
+            self.take_back(self.tables.len());
         }
     }
 
     /// Undoes what the first tables counted.
     fn take_back(&self, tables: usize) {
-        for (table, key) in &self.keys[..tables] {
+        for &(_, table, key) in &self.tables[..tables] {
             if let Some(table) = table {
-                table.take_back(*key);
+                table.take_back(key);
             }
         }
     }
 }
 
-/// Counts by the generic cell rate algorithm: for each key the time at which its whole allowance is there again.
-struct Failures {
-    interval: u64,
-    per: u64,
-    start: Instant,
-    /// Nanoseconds after `start`.
-    whole_at: Cache<u64, Arc<AtomicU64>>,
-}
-
-impl Failures {
-    fn new(rate: Rate, counted: u64) -> Self {
-        let whole_at = Cache::builder()
-            .max_capacity(counted)
-            .eviction_policy(EvictionPolicy::lru())
-            // After that long without a failure the allowance is whole, as that of a new key is.
-            .time_to_idle(rate.per());
-        Self {
-            interval: nanoseconds(rate.interval()),
-            per: nanoseconds(rate.per()),
-            start: Instant::now(),
-            whole_at: whole_at.build(),
+impl Attempt<'_> {
+    /// The password was right: nothing failed, and the network is known from now on.
+    pub(super) async fn succeeded(self) {
+        self.shares().for_each(Share::did_not_fail);
+        for share in self.shares() {
+            self.throttle.networks.note(&share.login, self.at).await;
         }
     }
 
-    /// Spends one of the key's allowance, or says how long it takes until there is one.
-    fn count(&self, key: u64, now: Instant) -> Result<(), Duration> {
-        let now = nanoseconds(now.saturating_duration_since(self.start));
-        let place = self.whole_at.get_with(key, || Arc::new(AtomicU64::new(0)));
-        let spend = |whole_at| self.spent(whole_at, now).ok();
-        match place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
-            Ok(_) => Ok(()),
-            Err(whole_at) => self.spent(whole_at, now).map(drop),
+    /// Nobody can say whether the password is right.
+    pub(super) fn could_not_be_judged(self) {
+        self.shares().for_each(Share::did_not_fail);
+    }
+
+    /// The password was wrong, or there is no such user.
+    pub(super) fn failed(self) {
+        self.shares().for_each(|share| share.failed(self.at.instant));
+    }
+
+    /// The attempt said no itself when it was asked about the user who was found. It counts for nothing.
+    pub(super) fn turned_away(self) -> Refused {
+        self.shares().for_each(Share::did_not_fail);
+        match self.found.into_inner() {
+            Some(Err(refused)) => refused,
+            Some(Ok(_)) | None => Refused::Credentials,
         }
     }
 
-    /// Whether there is one to spend.
-    fn look(&self, key: u64, now: Instant) -> Result<(), Duration> {
-        let now = nanoseconds(now.saturating_duration_since(self.start));
-        let whole_at = self.whole_at.get(&key).map_or(0, |place| place.load(Ordering::Relaxed));
-        self.spent(whole_at, now).map(drop)
-    }
-
-    fn take_back(&self, key: u64) {
-        if let Some(place) = self.whole_at.get(&key) {
-            let earlier = |whole_at: u64| Some(whole_at.saturating_sub(self.interval));
-            // The closure never declines.
-            let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
-        }
-    }
-
-    fn spent(&self, whole_at: u64, now: u64) -> Result<u64, Duration> {
-        let later = whole_at.max(now).saturating_add(self.interval);
-        match later.saturating_sub(now).checked_sub(self.per) {
-            None | Some(0) => Ok(later),
-            Some(wait) => Err(Duration::from_nanos(wait)),
-        }
+    fn shares(&self) -> impl Iterator<Item = &Share<'_>> {
+        let found = self.found.get().and_then(|found| found.as_ref().ok());
+        std::iter::once(&self.presented).chain(found)
     }
 }
 
-/// Good for 584 years.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+impl Admission for Attempt<'_> {
+    fn admits<'a>(&'a self, username: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let folded = Folded::new(username);
+            if folded == self.folded {
+                return true;
+            }
+            let network = self.presented.login.network;
+            let found = self.throttle.share(username, &folded, network, None, self.at).await;
+            let is_admitted = found.is_ok();
+            // A place of users asks once.
+            self.found.set(found).is_ok() && is_admitted
+        })
+    }
 }
 
 /// Whoever gets an IPv6 address gets a /64.

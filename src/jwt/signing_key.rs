@@ -75,6 +75,9 @@ pub enum SigningError {
     /// The private key is of another family than the algorithm needs, too small, or malformed.
     #[error("the private key is not fit for {0}")]
     Unfit(Algorithm),
+    /// The token has more bytes than a token may have.
+    #[error("the claims make a token of {0} bytes, which is more than routes take")]
+    TooLong(usize),
     /// The cryptographic library failed: no memory or no randomness.
     #[error("the cryptographic library failed")]
     Failed,

@@ -14,7 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, joined};
-use super::{Answer, LogIn, LogInError, OpenError, PasswordError, StoreError, User, UserId, Users};
+use super::{
+    Admission, Answer, LogIn, LogInError, OpenError, PasswordError, StoreError, User, UserId, Users,
+};
 use crate::base::{ClaimPath, Secret, UnixTime};
 use crate::config;
 use crate::egress::client_options;
@@ -159,7 +161,7 @@ fn find<'v>(members: &'v Map<String, Value>, path: &ClaimPath) -> Option<&'v Val
 }
 
 impl Users for HttpUsers {
-    fn log_in<'a>(&'a self, username: &'a str, password: Secret) -> LogIn<'a> {
+    fn log_in<'a>(&'a self, username: &'a str, password: Secret, _: &'a dyn Admission) -> LogIn<'a> {
         Box::pin(async move {
             let user = self.ask(username, &password).await?;
             if let Some(user) = &user {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, words};
-use super::{Answer, LogIn, OpenError, PasswordError, StoreError, User, UserId, Users};
+use super::{Admission, Answer, LogIn, OpenError, PasswordError, StoreError, User, UserId, Users};
 use crate::base::{Secret, UnixTime};
 use crate::config::{self, LdapFind};
 use crate::http::client;
@@ -262,7 +262,7 @@ fn first_value(value: &str) -> &str {
 }
 
 impl Users for LdapUsers {
-    fn log_in<'a>(&'a self, username: &'a str, password: Secret) -> LogIn<'a> {
+    fn log_in<'a>(&'a self, username: &'a str, password: Secret, _: &'a dyn Admission) -> LogIn<'a> {
         Box::pin(async move {
             let _call = self.calls.try_acquire().map_err(|_| PasswordError::Busy)?;
             let user = self.ask(username, &password).await?;
@@ -293,6 +293,7 @@ impl Users for LdapUsers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::users::tests::Anybody;
 
     #[tokio::test]
     async fn an_empty_password_is_never_sent() {
@@ -316,10 +317,10 @@ mod tests {
         let Some(config::Users::Ldap(config)) = config.issuer.map(|issuer| issuer.users) else { panic!() };
         let users = LdapUsers::open(&config, Arc::new(Nobody)).unwrap();
         for (name, password) in [("ada", ""), ("", "x")] {
-            assert!(users.log_in(name, Secret::new(password)).await.unwrap().is_none());
+            assert!(users.log_in(name, Secret::new(password), &Anybody).await.unwrap().is_none());
         }
         assert!(listener.accept().is_err(), "nobody connected");
-        assert!(users.log_in("ada", Secret::new("x")).await.is_err(), "a server that says nothing");
+        assert!(users.log_in("ada", Secret::new("x"), &Anybody).await.is_err(), "a server that says nothing");
         assert!(listener.accept().is_ok(), "this was worth a connection");
     }
 

@@ -11,6 +11,7 @@ mod http_users;
 mod key_ring;
 mod known_users;
 mod ldap_users;
+mod login_networks;
 mod open;
 mod password;
 mod presence;
@@ -30,6 +31,7 @@ pub use http_users::HttpUsers;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use known_users::KnownUsers;
 pub use ldap_users::LdapUsers;
+pub use login_networks::{LoginNetworks, NetworkDigest};
 pub use open::{Store, Unanswered, open_store, open_users};
 pub use password::{PasswordError, PasswordHash, Passwords, Scheme, Verdict};
 pub use presence::{Presence, Presences};
@@ -42,7 +44,8 @@ pub use sessions::{
 pub use sqlite::{Missing, Sqlite};
 pub use user_file::UserFile;
 pub use users::{
-    HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows, Users,
+    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows,
+    Users,
 };
 
 /// What a store answers with.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, Missing, OpenError, OwnUsers, Passwords,
-    ServerStore, Sessions, Sqlite, UserFile, UserRows, Users,
+    DjangoTables, HashedUsers, HttpUsers, KnownUsers, LdapUsers, LoginNetworks, Missing, OpenError, OwnUsers,
+    Passwords, ServerStore, Sessions, Sqlite, UserFile, UserRows, Users,
 };
 use crate::config::{self, Database};
 
-/// What `issuer.store` names: one database with the sessions, Tollgate's own users, and what is known of others.
-pub trait Store: Sessions + OwnUsers + KnownUsers {}
+/// What `issuer.store` names: one database with the sessions, Tollgate's own users, what is known of others,
+/// and from where all of them logged in.
+pub trait Store: Sessions + OwnUsers + KnownUsers + LoginNetworks {}
 
-impl<T: Sessions + OwnUsers + KnownUsers> Store for T {}
+impl<T: Sessions + OwnUsers + KnownUsers + LoginNetworks> Store for T {}
 
 /// What to do where the database is there and does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::presence::{self, Presences};
@@ -12,8 +13,8 @@ use crate::base::{Secret, UnixTime};
 /// Where users live. Each call ends within a few seconds, with an error if need be.
 pub trait Users: Send + Sync + 'static {
     /// The user of this name, if the password is right and the user is let in; else `None`, after the same time
-    /// whatever the reason.
-    fn log_in<'a>(&'a self, username: &'a str, password: Secret) -> LogIn<'a>;
+    /// whatever the reason. Where the user is looked up here before the password is compared, `admission` is asked.
+    fn log_in<'a>(&'a self, username: &'a str, password: Secret, admission: &'a dyn Admission) -> LogIn<'a>;
 
     /// The user of this id, let in or not. A text that can be no id is nobody's.
     fn by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>>;
@@ -33,7 +34,14 @@ pub trait Users: Send + Sync + 'static {
 }
 
 /// What [`Users::log_in`] answers with.
-pub type LogIn<'a> = futures_util::future::BoxFuture<'a, Result<Option<User>, LogInError>>;
+pub type LogIn<'a> = BoxFuture<'a, Result<Option<User>, LogInError>>;
+
+/// Who may still turn a login away when it is known whose password is about to be compared: the place of users may take
+/// more spellings for one name than anybody else knows of.
+pub trait Admission: Send + Sync {
+    /// Whether a login may go on as the user whose name is this where it lives. Takes a few seconds at most.
+    fn admits<'a>(&'a self, username: &'a str) -> BoxFuture<'a, bool>;
+}
 
 /// Why nobody can say whether a password is right.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +52,9 @@ pub enum LogInError {
     /// The password can't be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// [`Admission::admits`] said no; the password was not looked at.
+    #[error("the login was turned away")]
+    NotAdmitted,
 }
 
 /// A table of users with the hashes of their passwords.
@@ -122,9 +133,14 @@ impl HashedUsers {
 }
 
 impl Users for HashedUsers {
-    fn log_in<'a>(&'a self, username: &'a str, password: Secret) -> LogIn<'a> {
+    fn log_in<'a>(&'a self, username: &'a str, password: Secret, admission: &'a dyn Admission) -> LogIn<'a> {
         Box::pin(async move {
             let user = self.rows.user_by_name(username).await?;
+            if let Some(user) = &user
+                && !admission.admits(&user.username).await
+            {
+                return Err(LogInError::NotAdmitted);
+            }
             let hash = user.as_ref().and_then(|user| user.password.as_ref());
             let verdict = self.passwords.verify(password.clone(), hash, &self.rows.scheme()).await?;
             // Looked at after the password: the time must not tell who is kept out.
@@ -282,7 +298,7 @@ pub(super) fn claims_of(text: &str) -> Map<String, Value> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Mutex;
 
     use md5::{Digest as _, Md5};
@@ -290,6 +306,15 @@ mod tests {
 
     use super::*;
     use crate::config::{DjangoHasher, DjangoPasswords};
+
+    /// Nobody is turned away.
+    pub(in crate::store) struct Anybody;
+
+    impl Admission for Anybody {
+        fn admits<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
+            Box::pin(std::future::ready(true))
+        }
+    }
 
     /// One user, whose hash is replaced by another just before it is renewed.
     struct Overtaken {
@@ -312,7 +337,7 @@ mod tests {
             let stored = self.stored.lock().unwrap().clone();
             let user = User {
                 id: UserId::new(id),
-                username: id.to_owned(),
+                username: id.to_lowercase(),
                 email: String::new(),
                 password: Some(PasswordHash::from_stored(stored)),
                 roles: String::new(),
@@ -351,7 +376,7 @@ mod tests {
     async fn log_in_overtaken_by(by: String) -> Option<User> {
         let rows = Arc::new(Overtaken { stored: Mutex::new(md5("secret", "one")), by });
         let users = HashedUsers::new(rows, Arc::new(Passwords::new(Handle::current(), 1)));
-        users.log_in("ada", Secret::new("secret")).await.expect("an answer")
+        users.log_in("ada", Secret::new("secret"), &Anybody).await.expect("an answer")
     }
 
     #[tokio::test]
@@ -359,6 +384,26 @@ mod tests {
         let by = md5("secret", "two");
         let user = log_in_overtaken_by(by.clone()).await.expect("the password is right");
         assert_eq!(user.password.expect("a hash").as_stored(), by);
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_asked_by_the_name_that_was_found() {
+        /// Turns away who has this name.
+        struct AllBut(&'static str);
+        impl Admission for AllBut {
+            fn admits<'a>(&'a self, username: &'a str) -> BoxFuture<'a, bool> {
+                Box::pin(std::future::ready(username != self.0))
+            }
+        }
+        let rows = Arc::new(Overtaken { stored: Mutex::new(md5("secret", "one")), by: md5("secret", "one") });
+        let users = HashedUsers::new(rows, Arc::new(Passwords::new(Handle::current(), 1)));
+        for password in ["secret", "another"] {
+            let answer = users.log_in("ADA", Secret::new(password), &AllBut("ada")).await;
+            assert!(matches!(answer, Err(LogInError::NotAdmitted)), "{password}: {answer:?}");
+        }
+        assert!(
+            users.log_in("ADA", Secret::new("secret"), &AllBut("bob")).await.expect("an answer").is_some()
+        );
     }
 
     #[tokio::test]

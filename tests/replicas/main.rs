@@ -8,6 +8,7 @@ mod outage;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod throttle;
 
 use std::process::ExitCode;
 
@@ -47,10 +48,14 @@ impl Site {
 
     /// A second gateway with the same database and keys.
     async fn replica(&self) -> Tollgate {
+        self.replica_with(|config| config).await
+    }
+
+    async fn replica_with(&self, change: impl FnOnce(Config) -> Config) -> Tollgate {
         let keys = self.gate.home.path("data/keys").display().to_string();
         let file = config().issuer().set("issuer.store", json!(self.server.url()));
         let file = file.set("issuer.key_ring", json!(keys)).route("/*", "local", &self.app);
-        Tollgate::start(file).await
+        Tollgate::start(change(file)).await
     }
 
     async fn connect(&self) -> Connection {
@@ -104,6 +109,9 @@ fn main() -> ExitCode {
         });
         add("another_replica_hears_of_a_logout_within_a_second_and_repeats_a_refresh_alike", |kind| {
             block_on(sessions::replicas_agree(kind));
+        });
+        add("a_network_that_logged_in_at_one_replica_is_known_to_the_others", |kind| {
+            block_on(throttle::networks_are_known_to_all(kind));
         });
         add("a_server_that_is_gone_is_told_to_clients_until_it_is_back", |kind| {
             block_on(outage::told_until_it_is_back(kind));

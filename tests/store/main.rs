@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod login_networks;
 mod outage;
 mod purge;
 mod races;
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
             trials.push(trial(&format!("{what}_on_{name}"), missing.as_deref(), move || test(kind)));
         };
         add("users_are_kept", |kind| block_on(users::all(kind)));
+        add("networks_of_logins_are_kept", |kind| block_on(login_networks::all(kind)));
         add("sessions_are_kept", |kind| block_on(sessions::all(kind)));
         add("of_64_rotations_at_once_one_is_done_50_times", |kind| block_on(races::rotations(kind)));
         add("replicas_that_meet_agree", |kind| block_on(races::all(kind)));

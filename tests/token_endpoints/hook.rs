@@ -125,12 +125,21 @@ async fn without_an_answer_nothing_is_issued_and_nothing_is_lost() {
 async fn where_the_file_says_so_a_refresh_goes_on_with_the_old_claims() {
     let service = Service::start(json!({ "tenant": "north" })).await;
     let site = site(&service, "keep").await;
+    let set = |change: &[&str]| {
+        let done =
+            site.gate.home.run(&[&["user", "set", USER, "--config", "gateway.yaml"], change].concat(), "");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    set(&["--claim", "plan=gold"]);
     let connection = site.connect().await;
     let tokens = login(&connection).await;
+    assert_eq!(claims(&tokens.access)["plan"], "gold");
     service.breaks();
+    set(&["--no-claim", "plan"]);
     let next = pair(&refresh(&connection, &tokens.refresh).await);
     let (old, new) = (claims(&tokens.refresh), claims(&next.refresh));
     assert_eq!(new["tenant"], "north");
+    assert_eq!(new.get("plan"), None, "it was the user's own, and was taken away");
     assert_eq!(new["sid"], old["sid"]);
     assert_ne!(new["jti"], old["jti"]);
     assert_eq!(claims(&login(&connection).await.access)["tenant"], Value::Null);

@@ -68,6 +68,26 @@ async fn many_strangers_hammering_adas_name_keep_only_new_networks_waiting() {
 }
 
 #[tokio::test]
+async fn the_owner_s_network_stays_known_after_a_restart() {
+    let throttle = json!({ "per_account": "3/1h", "per_address": "off", "account_ceiling": "7/1h" });
+    let mut site = behind_a_proxy(throttle).await;
+    pair(&log_in(&site.connect().await, "203.0.113.5", USER, PASSWORD).await);
+    for signal in ["TERM", "KILL"] {
+        site.gate.restart(signal).await;
+        let connection = site.connect().await;
+        for stranger in ["198.51.100.7", "198.51.101.7", "198.51.102.7"] {
+            assert_throttled(&hammer(&connection, stranger, USER).await.1);
+        }
+        assert_throttled(&log_in(&connection, "192.0.2.1", USER, PASSWORD).await);
+        assert_eq!(log_in(&connection, "203.0.113.77", USER, "a-guess").await.status, 401);
+        pair(&log_in(&connection, "203.0.113.77", USER, PASSWORD).await);
+        assert_throttled(&log_in(&connection, "192.0.2.1", USER, PASSWORD).await);
+        let line = site.gate.log_line("the refusal", |line| line["client"] == "192.0.2.1").await;
+        assert_eq!(line["detail"], "account_ceiling", "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_is_slowed_down_whatever_names_it_tries() {
     let site = behind_a_proxy(json!({ "per_account": "off", "per_address": "4/1h" })).await;
     let connection = site.connect().await;

@@ -370,6 +370,48 @@ pub(crate) async fn simultaneous_logins_that_renew_a_hash(database: Database) {
     }
 }
 
+/// MySQL's collations take many spellings for one name: all of them share what one may fail.
+pub(crate) async fn spellings_share_an_allowance(database: Database) {
+    let site = Site::new(database).await;
+    site.make(&json!([
+        { "name": "ada", "password": PASSWORD, "hasher": "md5" },
+        { "name": "straße", "password": PASSWORD, "hasher": "md5" },
+    ]));
+    let mut names = vec![
+        ("ada", ["ada", "adá", "ädä", "ada\u{200b} "]),
+        ("nobody", ["nobody", "nóbody", "ＮＯＢＯＤＹ", "Nobody"]),
+    ];
+    if database == Database::MariaDb {
+        let column = "ALTER TABLE auth_user MODIFY username varchar(150) CHARACTER SET utf8mb4 \
+                      COLLATE utf8mb4_general_ci NOT NULL";
+        site.server.as_ref().expect("MariaDB is a server").execute(column);
+        let gate = started(gateway(site.users(&[]))).await;
+        for name in ["ADÁ", "ädä", "strase", "STRÁSE"] {
+            assert_eq!(log_in(&gate, name, PASSWORD).await.status, 200, "{name} is in the table");
+        }
+        // This collation has ß for s, and no other folds it so.
+        names.push(("straße", ["strase", "STRÁSE", "straße", "strase"]));
+    }
+    let limited = gateway(site.users(&[])).set("issuer.throttle", json!({ "per_account": "4/1h" }));
+    let gate = started(limited).await;
+    let mut told = Vec::new();
+    for (name, spellings) in names {
+        for spelling in spellings {
+            assert_eq!(log_in(&gate, spelling, "a-guess").await.status, 401, "{spelling}");
+        }
+        for spelling in spellings.into_iter().chain([name]) {
+            let answer = log_in(&gate, spelling, PASSWORD).await;
+            assert_eq!(answer.status, 429, "{spelling}: {}", answer.text());
+            let seconds: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+            assert!((800..=900).contains(&seconds), "{seconds}");
+            let detail = answer.json()["detail"].as_str().unwrap().replace(&seconds.to_string(), "N");
+            told.push((detail, answer.header("content-type").unwrap().to_owned()));
+        }
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
 pub(crate) async fn a_user_model_of_its_own(database: Database) {
     let mut site = Site::new(database).await;
     site.model = "people.Member";

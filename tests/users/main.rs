@@ -89,6 +89,9 @@ fn main() -> ExitCode {
             add("simultaneous_logins_that_renew_a_hash_all_give_good_tokens", |database| {
                 block_on(django::simultaneous_logins_that_renew_a_hash(database));
             }),
+            add("spellings_of_one_account_share_what_it_may_fail", |database| {
+                block_on(django::spellings_share_an_allowance(database));
+            }),
             add("whoever_the_site_shuts_out_loses_sessions_and_tokens", |database| {
                 block_on(django::shut_out(database));
             }),

@@ -87,3 +87,24 @@ async fn claims_have_the_names_that_the_site_gave_them() {
         assert_eq!(site.refresh(&next).await.body, refused("Token is blacklisted"));
     }
 }
+
+#[tokio::test]
+async fn a_claim_that_is_null_is_left_out_and_claims_that_fill_a_token_make_none() {
+    let site = Site::start().await;
+    let claims = async |claims: Value| {
+        let Value::Object(claims) = claims else { panic!("no object") };
+        let attributes = UserAttributes { claims, ..UserAttributes::default() };
+        assert!(site.issuer.own_users().set_attributes("ada", &attributes).await.unwrap());
+        site.login_with("ada", PASSWORD).await
+    };
+    let answer = claims(json!({"plan": null, "team": "north"})).await;
+    let access = answer.body["access"].as_str().unwrap();
+    let token = parse(access.as_bytes(), &Limits::default()).unwrap();
+    let members = token.claims().members();
+    assert_eq!((members.get("plan"), &members["team"]), (None, &json!("north")));
+
+    let answer = claims(json!({"team": "x".repeat(13_000)})).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["code"]), (503, &json!("claims_unavailable")));
+    assert!(answer.cause.is_some_and(|cause| cause.contains("bytes")), "the log tells why");
+    assert_eq!(claims(json!({"team": "x".repeat(9_000)})).await.status, 200);
+}

@@ -3,7 +3,7 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
-use crate::store::{Answer, LogIn, StoreError, User, UserId};
+use crate::store::{Admission, Answer, LogIn, StoreError, User, UserId};
 
 /// Seconds after a login.
 fn at(seconds: i64) -> UnixTime {
@@ -332,7 +332,7 @@ struct Partly {
 }
 
 impl Users for Partly {
-    fn log_in<'a>(&'a self, _: &'a str, _: Secret) -> LogIn<'a> {
+    fn log_in<'a>(&'a self, _: &'a str, _: Secret, _: &'a dyn Admission) -> LogIn<'a> {
         Box::pin(std::future::ready(Ok(None)))
     }
 

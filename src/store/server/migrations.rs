@@ -21,10 +21,12 @@ fn steps(dialect: Dialect) -> Migrator {
         Dialect::Postgres | Dialect::Sqlite => [
             (1, "users", include_str!("../../../migrations/postgres/0001_users.sql")),
             (2, "sessions", include_str!("../../../migrations/postgres/0002_sessions.sql")),
+            (3, "login networks", include_str!("../../../migrations/postgres/0003_login_networks.sql")),
         ],
         Dialect::MySql => [
             (1, "users", include_str!("../../../migrations/mysql/0001_users.sql")),
             (2, "sessions", include_str!("../../../migrations/mysql/0002_sessions.sql")),
+            (3, "login networks", include_str!("../../../migrations/mysql/0003_login_networks.sql")),
         ],
     };
     let steps = steps.into_iter().map(|(version, description, sql)| {

@@ -11,6 +11,7 @@
 
 mod ending;
 mod known_users;
+mod login_networks;
 mod migrations;
 mod sessions;
 mod upkeep;
@@ -22,11 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::login_networks::KEY_NAME;
 use super::sql::{Link, Server, limited, unavailable};
 use super::{
-    AccessToken, Answer, Ended, Ending, KnownUsers, Login, NewUser, OldToken, OpenError, OwnUsers,
-    PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme,
-    SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId, UserRows, Which,
+    AccessToken, Answer, Ended, Ending, KnownUsers, Login, LoginNetworks, NetworkDigest, NewUser, OldToken,
+    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
+    Rotation, Scheme, SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId,
+    UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -210,6 +213,20 @@ impl KnownUsers for ServerStore {
 
     fn recall<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
         self.call(move || known_users::recall(self, id))
+    }
+}
+
+impl LoginNetworks for ServerStore {
+    fn network_key(&self, proposed: Secret) -> Answer<'_, Secret> {
+        self.secret(KEY_NAME, proposed)
+    }
+
+    fn note_network<'a>(&'a self, digest: &'a NetworkDigest, until: UnixTime) -> Answer<'a, ()> {
+        self.call(move || login_networks::note(self, digest, until))
+    }
+
+    fn knows_network<'a>(&'a self, digest: &'a NetworkDigest, now: UnixTime) -> Answer<'a, bool> {
+        self.call(move || login_networks::knows(self, digest, now))
     }
 }
 

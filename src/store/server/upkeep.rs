@@ -13,11 +13,12 @@ const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(86_400);
 
 /// Each table, its key, and what says of a row that it says nothing any more. A session's row stays as long as any of its
 /// tokens could be good: with it goes the knowledge that it was ended.
-const LEAVING: [(&str, &str, &str); 5] = [
+const LEAVING: [(&str, &str, &str); 6] = [
     ("revocations", "number", "expires_at < ?"),
     ("blacklist", "jti", "expires_at < ?"),
     ("access_tokens", "jti", "expires_at < ?"),
     ("refresh_tokens", "jti", "expires_at < ?"),
+    ("login_networks", "digest", "known_until < ?"),
     // The rows of its tokens go before it, a few at a time too.
     (
         "sessions",

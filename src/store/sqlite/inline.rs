@@ -59,7 +59,7 @@ impl Inline {
         if state.rests_until.is_some_and(|until| start < until) {
             return None;
         }
-        let found = look(state.link.connection().ok()?).ok();
+        let found = state.link.connection().ok().and_then(|connection| look(connection).ok());
         if start.elapsed() > LONG {
             state.rests_until = Some(Instant::now() + REST);
         }

@@ -46,6 +46,7 @@ fn migrations() -> Migrator {
             "what tokens say of users",
             include_str!("../../../migrations/sqlite/0006_what_tokens_say_of_users.sql"),
         ),
+        (7, "login networks", include_str!("../../../migrations/sqlite/0007_login_networks.sql")),
     ];
     Migrator::with_migrations(
         steps

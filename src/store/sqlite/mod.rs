@@ -10,6 +10,7 @@ mod ending;
 mod inline;
 mod job;
 mod known_users;
+mod login_networks;
 mod migrations;
 mod owned;
 mod queue;

@@ -24,6 +24,8 @@ pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
           WHERE jti IN (SELECT jti FROM access_tokens WHERE expires_at < ?1 LIMIT 500)",
         "DELETE FROM refresh_tokens \
           WHERE jti IN (SELECT jti FROM refresh_tokens WHERE expires_at < ?1 LIMIT 500)",
+        "DELETE FROM login_networks \
+          WHERE digest IN (SELECT digest FROM login_networks WHERE known_until < ?1 LIMIT 500)",
         "DELETE FROM sessions WHERE sid IN \
           (SELECT sid FROM sessions s WHERE ends_at < ?1 AND access_ends_at < ?1 \
              AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.sid = s.sid) \
