@@ -57,7 +57,7 @@ impl Issuer {
         access: AccessToken<'_>,
         now: UnixTime,
     ) -> Result<(), Refused> {
-        let NewRefresh { text, expires_at, record } = token;
+        let NewRefresh { text, exp, record } = token;
         let session = NewSession { sid, user: user.id.clone(), started_at: now };
         let login = Login {
             session: &session,
@@ -67,7 +67,7 @@ impl Issuer {
             most: self.rules.most_per_user,
             ending: self.ending(now),
         };
-        self.show_site(text, &record.jti, Some(&user.id), *expires_at, now).await?;
+        self.show_site(text, &record.jti, Some(&user.id), *exp, now).await?;
         // What may fail comes first: a session that ended for this login must have ended for something.
         if self.update_last_login {
             self.users.note_login(&user.id, now).await?;

@@ -45,8 +45,8 @@ pub(super) struct NewAccess {
 /// A refresh token: its text, and what the store keeps of it.
 pub(super) struct NewRefresh {
     pub(super) text: String,
-    /// Its `exp`. What is kept of a sliding one lasts longer, for its copies.
-    pub(super) expires_at: UnixTime,
+    /// Its `exp`. The record of a sliding token lives longer, as its copies do.
+    pub(super) exp: UnixTime,
     pub(super) record: RefreshToken,
 }
 
@@ -198,7 +198,7 @@ impl Mint {
         let expires_at = UnixTime(claims.get("exp").and_then(Value::as_i64).unwrap_or_default());
         let text = self.sign(keys, claims)?;
         let record = RefreshToken { jti, hash: hash(&text), expires_at, claims: None };
-        Ok(NewRefresh { text, expires_at, record })
+        Ok(NewRefresh { text, exp: expires_at, record })
     }
 
     fn access_claims(

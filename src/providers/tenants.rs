@@ -202,6 +202,10 @@ impl Tenants {
             return;
         }
         let new = self.new_tenants();
+        // Another may have been faster. Put in twice, the keys would end as those that were replaced.
+        if self.known.contains_key(tenant) {
+            return;
+        }
         let Some((tenant, newcomer)) = new.tenants.get_key_value(tenant) else { return };
         if matches!(&*newcomer.progress.borrow(), Progress::There(own) if Arc::ptr_eq(own, source)) {
             source.note_use(now);
