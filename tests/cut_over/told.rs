@@ -97,7 +97,7 @@ pub(crate) async fn what_else_is_good() {
     // A sliding token that was renewed after its first end.
     let sliding = |file: Config| {
         file.set("issuer.auth_token_classes", json!(["sliding"]))
-            .set("issuer.sliding_token_lifetime", json!("1s"))
+            .set("issuer.sliding_token_lifetime", json!("2s"))
             .set("issuer.max_sessions_per_user", json!(1))
             .set(
                 "issuer.paths",
@@ -109,12 +109,10 @@ pub(crate) async fn what_else_is_good() {
     let log_in = async || site.gate.post("/sliding/").json(credentials.clone()).await.json()["token"].clone();
     let get = async |token: &Value| site.gate.get("/").bearer(token.as_str().unwrap()).await.status;
     let first = log_in().await;
-    let mut renewed = first.clone();
-    while get(&first).await == 200 {
-        let answer = site.gate.post("/sliding/refresh/").json(json!({ "token": renewed })).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        renewed = answer.json()["token"].clone();
-    }
+    let renewed = site.gate.post("/sliding/refresh/").json(json!({ "token": first })).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text());
+    // Copies of it might have been renewed ever since.
+    while get(&first).await == 200 {}
     let next = log_in().await;
     site.nothing_waits().await;
     assert_eq!(site.blacklisted(&[&first, &next]).await, [0], "by the limit");
