@@ -97,7 +97,7 @@ pub(crate) async fn what_else_is_good() {
     // A sliding token that was renewed after its first end.
     let sliding = |file: Config| {
         file.set("issuer.auth_token_classes", json!(["sliding"]))
-            .set("issuer.sliding_token_lifetime", json!("1s"))
+            .set("issuer.sliding_token_lifetime", json!("3s"))
             .set("issuer.max_sessions_per_user", json!(1))
             .set(
                 "issuer.paths",
