@@ -6,8 +6,11 @@
 //! Our own tables on a server are asked through [`Server`] itself, with typed values.
 
 mod dialect;
+mod link;
+mod options;
 mod read_only;
 mod server;
+mod value;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -19,8 +22,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Encode, Row as _, Type};
 
 pub(super) use self::dialect::Dialect;
+pub(super) use self::link::Link;
 pub(super) use self::read_only::{Question, Unanswered};
-pub(super) use self::server::{Link, Selected, Server, Value};
+pub(super) use self::server::Server;
+pub(super) use self::value::{Selected, Value};
 use super::sqlite::FileId;
 use super::{Answer, StoreError};
 use crate::config::Database;

@@ -1,21 +1,19 @@
-//! A PostgreSQL, MySQL or MariaDB server: its connections, and statements with typed values.
+//! A PostgreSQL, MySQL or MariaDB server: its pool of connections, and the form of our own tables there.
 //!
 //! Both kinds run at READ COMMITTED, also where the server's default is another: who waited for the lock of a row then
 //! sees what the other wrote. MySQL's own default, REPEATABLE READ, would show the state from before the wait.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlRow, MySqlSslMode};
-use sqlx::pool::{PoolConnection, PoolConnectionMetadata, PoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgSslMode, Postgres};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection as _, Decode, Encode, Executor, IntoArguments, Row as _, Type,
-};
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor};
 
+use super::link::{Connection, Link};
+use super::options::{mysql_options, postgres_options};
 use super::{CALL_LIMIT, Dialect};
-use crate::base::UnixTime;
 use crate::config::DatabaseUrl;
 
 /// Each serves hundreds of transactions a second; the password hash is what takes time.
@@ -39,34 +37,6 @@ const MYSQL_SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMIT
 pub(in crate::store) enum Server {
     Postgres(PgPool),
     MySql(MySqlPool),
-}
-
-/// A connection for one call.
-pub(in crate::store) struct Link {
-    connection: Connection,
-    in_transaction: bool,
-    /// Whether an answer is still to come.
-    is_waiting: bool,
-}
-
-enum Connection {
-    Postgres(PoolConnection<Postgres>),
-    MySql(PoolConnection<MySql>),
-}
-
-/// A value for a `?` of a statement.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) enum Value<'v> {
-    Text(Option<&'v str>),
-    Integer(Option<i64>),
-    Bytes(Option<&'v [u8]>),
-    Truth(bool),
-}
-
-/// A row that a statement selected.
-pub(in crate::store) enum Selected {
-    Postgres(PgRow),
-    MySql(MySqlRow),
 }
 
 impl Server {
@@ -99,14 +69,13 @@ impl Server {
             Self::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
             Self::MySql(pool) => Connection::MySql(pool.acquire().await?),
         };
-        Ok(Link { connection, in_transaction: false, is_waiting: false })
+        Ok(Link::new(connection))
     }
 
     /// A connection in a transaction, of which nothing is left unless it is committed.
     pub(in crate::store) async fn begin(&self) -> Result<Link, sqlx::Error> {
         let mut link = self.link().await?;
-        link.in_transaction = true;
-        link.command("BEGIN").await?;
+        link.begin().await?;
         Ok(link)
     }
 
@@ -183,242 +152,6 @@ where
     done
 }
 
-impl Link {
-    /// Whose SQL it takes.
-    pub(in crate::store) fn dialect(&self) -> Dialect {
-        match &self.connection {
-            Connection::Postgres(_) => Dialect::Postgres,
-            Connection::MySql(_) => Dialect::MySql,
-        }
-    }
-
-    /// The rows that a statement selects. Its parameters are written `?`.
-    pub(in crate::store) async fn rows(
-        &mut self,
-        statement: &str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Selected>, sqlx::Error> {
-        self.is_waiting = true;
-        let rows = match &mut self.connection {
-            Connection::Postgres(connection) => {
-                let rows = query(numbered(statement), values).fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(Selected::Postgres).collect())
-            }
-            Connection::MySql(connection) => {
-                let rows = query(statement.to_owned(), values).fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(Selected::MySql).collect())
-            }
-        };
-        self.is_waiting = false;
-        rows
-    }
-
-    /// The first row of them.
-    pub(in crate::store) async fn row(
-        &mut self,
-        statement: &str,
-        values: &[Value<'_>],
-    ) -> Result<Option<Selected>, sqlx::Error> {
-        Ok(self.rows(statement, values).await?.into_iter().next())
-    }
-
-    /// Carries out several statements without values that go in one message; answers the rows of all.
-    pub(in crate::store) async fn script(
-        &mut self,
-        statements: String,
-    ) -> Result<Vec<Selected>, sqlx::Error> {
-        self.is_waiting = true;
-        // Made of fixed words and of numbers.
-        let script = sqlx::raw_sql(AssertSqlSafe(statements));
-        let rows = match &mut self.connection {
-            Connection::Postgres(connection) => {
-                let rows = connection.fetch_all(script).await;
-                rows.map(|rows| rows.into_iter().map(Selected::Postgres).collect())
-            }
-            Connection::MySql(connection) => {
-                let rows = connection.fetch_all(script).await;
-                rows.map(|rows| rows.into_iter().map(Selected::MySql).collect())
-            }
-        };
-        self.is_waiting = false;
-        rows
-    }
-
-    /// Carries a statement out; answers how many rows it was about. On MySQL too these are those that it found, whether
-    /// they had the new values already or not.
-    pub(in crate::store) async fn execute(
-        &mut self,
-        statement: &str,
-        values: &[Value<'_>],
-    ) -> Result<u64, sqlx::Error> {
-        self.is_waiting = true;
-        let done = match &mut self.connection {
-            Connection::Postgres(connection) => query(numbered(statement), values)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
-            Connection::MySql(connection) => query(statement.to_owned(), values)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
-        };
-        self.is_waiting = false;
-        done
-    }
-
-    /// Inserts a row; `false` if there is one with its key. Where another transaction is about to insert it, this waits
-    /// for the end of that.
-    pub(in crate::store) async fn insert_new(
-        &mut self,
-        insert: &str,
-        values: &[Value<'_>],
-    ) -> Result<bool, sqlx::Error> {
-        match self.dialect() {
-            // INSERT IGNORE would also cut what is too long. An error ends only its statement here.
-            Dialect::MySql => match self.execute(insert, values).await {
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-                done => Ok(done? == 1),
-            },
-            Dialect::Postgres | Dialect::Sqlite => {
-                Ok(self.execute(&format!("{insert} ON CONFLICT DO NOTHING"), values).await? == 1)
-            }
-        }
-    }
-
-    /// Makes what the transaction did lasting and visible.
-    pub(in crate::store) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.end("COMMIT").await
-    }
-
-    /// Takes back what the transaction did. Dropping it does so too, at the cost of the connection.
-    pub(in crate::store) async fn roll_back(self) -> Result<(), sqlx::Error> {
-        self.end("ROLLBACK").await
-    }
-
-    async fn end(mut self, command: &'static str) -> Result<(), sqlx::Error> {
-        self.command(command).await?;
-        self.in_transaction = false;
-        Ok(())
-    }
-
-    async fn command(&mut self, command: &'static str) -> Result<(), sqlx::Error> {
-        self.is_waiting = true;
-        let done = match &mut self.connection {
-            Connection::Postgres(connection) => connection.execute(sqlx::raw_sql(command)).await.map(drop),
-            Connection::MySql(connection) => connection.execute(sqlx::raw_sql(command)).await.map(drop),
-        };
-        self.is_waiting = false;
-        done
-    }
-}
-
-impl Drop for Link {
-    /// Nobody knows when a server answers that has not by now: the pool must not wait for it with the connection.
-    fn drop(&mut self) {
-        if self.in_transaction || self.is_waiting {
-            match &mut self.connection {
-                Connection::Postgres(connection) => connection.close_on_drop(),
-                Connection::MySql(connection) => connection.close_on_drop(),
-            }
-        }
-    }
-}
-
-impl Selected {
-    /// How many columns it has.
-    pub(in crate::store) fn len(&self) -> usize {
-        match self {
-            Self::Postgres(row) => row.len(),
-            Self::MySql(row) => row.len(),
-        }
-    }
-
-    /// The value of a column.
-    pub(in crate::store) fn get<T>(&self, column: usize) -> Result<T, sqlx::Error>
-    where
-        T: for<'r> Decode<'r, Postgres> + Type<Postgres> + for<'r> Decode<'r, MySql> + Type<MySql>,
-    {
-        match self {
-            Self::Postgres(row) => row.try_get(column),
-            // A text is kept as bytes there, so that it is compared as bytes, and the driver takes those for no text.
-            Self::MySql(row) => row.try_get_unchecked(column),
-        }
-    }
-}
-
-impl<'v> From<&'v str> for Value<'v> {
-    fn from(text: &'v str) -> Self {
-        Self::Text(Some(text))
-    }
-}
-
-impl<'v> From<Option<&'v str>> for Value<'v> {
-    fn from(text: Option<&'v str>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Option<i64>> for Value<'_> {
-    fn from(number: Option<i64>) -> Self {
-        Self::Integer(number)
-    }
-}
-
-impl<'v> From<Option<&'v [u8]>> for Value<'v> {
-    fn from(bytes: Option<&'v [u8]>) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-impl From<i64> for Value<'_> {
-    fn from(number: i64) -> Self {
-        Self::Integer(Some(number))
-    }
-}
-
-impl From<UnixTime> for Value<'_> {
-    fn from(time: UnixTime) -> Self {
-        Self::Integer(Some(time.0))
-    }
-}
-
-impl<'v> From<&'v [u8]> for Value<'v> {
-    fn from(bytes: &'v [u8]) -> Self {
-        Self::Bytes(Some(bytes))
-    }
-}
-
-/// `?` as PostgreSQL counts them. No statement has one in a text.
-fn numbered(statement: &str) -> String {
-    let mut parts = statement.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in (1..).zip(parts) {
-        numbered.push('$');
-        numbered.push_str(&usize::to_string(&number));
-        numbered.push_str(part);
-    }
-    numbered
-}
-
-fn query<'q, DB>(statement: String, values: &[Value<'_>]) -> sqlx::query::Query<'q, DB, DB::Arguments>
-where
-    DB: sqlx::Database,
-    DB::Arguments: IntoArguments<DB>,
-    for<'v> Option<&'v str>: Encode<'v, DB> + Type<DB>,
-    for<'v> Option<&'v [u8]>: Encode<'v, DB> + Type<DB>,
-    for<'v> Option<i64>: Encode<'v, DB> + Type<DB>,
-    for<'v> bool: Encode<'v, DB> + Type<DB>,
-{
-    // Made of fixed words and of names that the file's reader let through.
-    let query = sqlx::query::<DB>(AssertSqlSafe(statement));
-    values.iter().fold(query, |query, value| match *value {
-        Value::Text(text) => query.bind(text),
-        Value::Integer(number) => query.bind(number),
-        Value::Bytes(bytes) => query.bind(bytes),
-        Value::Truth(truth) => query.bind(truth),
-    })
-}
-
 fn pool<DB: sqlx::Database>(options: PoolOptions<DB>, session: &'static str) -> PoolOptions<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
@@ -438,66 +171,4 @@ where
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(drop) })
         })
-}
-
-/// A server elsewhere must prove who it is, unless the URL says otherwise: it is told what logs everybody in.
-fn postgres_options(url: &DatabaseUrl) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = PgConnectOptions::from_str(text(url)?)?.disable_statement_logging();
-    let must_prove = !url.says_tls && !url.is_local;
-    Ok(if must_prove { options.ssl_mode(PgSslMode::VerifyFull) } else { options })
-}
-
-/// As for PostgreSQL.
-fn mysql_options(url: &DatabaseUrl) -> Result<MySqlConnectOptions, sqlx::Error> {
-    let options = MySqlConnectOptions::from_str(text(url)?)?.disable_statement_logging();
-    let must_prove = !url.says_tls && !url.is_local;
-    Ok(if must_prove { options.ssl_mode(MySqlSslMode::VerifyIdentity) } else { options })
-}
-
-fn text(url: &DatabaseUrl) -> Result<&str, sqlx::Error> {
-    std::str::from_utf8(url.url.expose()).map_err(|error| sqlx::Error::Configuration(error.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::{self, Database, Users};
-
-    /// The mode of a URL as a `gateway.yaml` has it.
-    fn mode(url: &str) -> String {
-        let file = format!("issuer: {{ users: {{ django: {{ database: '{url}' }} }} }}");
-        let config = config::read_text(&file, Path::new("gateway.yaml"), &|_| None).expect("valid");
-        let Some(Users::Django(users)) = config.issuer.map(|issuer| issuer.users) else { panic!("no users") };
-        match &users.database {
-            Database::Postgres(url) => format!("{:?}", postgres_options(url).unwrap().get_ssl_mode()),
-            Database::MySql(url) => format!("{:?}", mysql_options(url).unwrap().get_ssl_mode()),
-            Database::Sqlite(_) => panic!("no server"),
-        }
-    }
-
-    #[test]
-    fn a_server_elsewhere_must_show_its_certificate() {
-        for (url, expected) in [
-            ("postgres://db.example.com/site", "VerifyFull"),
-            ("postgres://a@db.example.com:5432/site?sslrootcert=ca.pem", "VerifyFull"),
-            ("postgres://localhost/site?host=db.example.com", "VerifyFull"),
-            ("postgres://localhost/site?hostaddr=10.0.0.1", "VerifyFull"),
-            ("postgres://localhost.example.com/site", "VerifyFull"),
-            ("postgres://localhost@db.example.com/site", "VerifyFull"),
-            ("postgres://127.0.0.1.example.com/site", "VerifyFull"),
-            ("mysql://db.example.com/site", "VerifyIdentity"),
-            ("mariadb://10.0.0.1/site", "VerifyIdentity"),
-            ("postgres://db.example.com/site?sslmode=disable", "Disable"),
-            ("mysql://db.example.com/site?ssl-mode=REQUIRED", "Required"),
-            ("postgres://localhost:5432/site", "Prefer"),
-            ("postgres://[::1]:5432/site", "Prefer"),
-            ("postgres://%2Frun%2Fpostgresql/site", "Prefer"),
-            ("postgres:///site?host=/run/postgresql", "Prefer"),
-            ("mysql://127.0.0.1/site", "Preferred"),
-        ] {
-            assert_eq!(mode(url), expected, "{url}");
-        }
-    }
 }
