@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{ServerStore, is_name, is_user_id};
+use super::{ServerStore, is_id, is_user_id};
 use crate::base::UnixTime;
 use crate::store::revocations::RevokedColumns;
 use crate::store::sql::{Dialect, Link, Selected, Value};
@@ -24,7 +24,7 @@ pub(super) async fn end(
     ending: Ending<'_>,
 ) -> Result<Ended, sqlx::Error> {
     let is_known = match which {
-        Which::Session(sid) => is_name(sid),
+        Which::Session(sid) => is_id(sid),
         Which::User(user) => is_user_id(user.as_str()),
     };
     if !is_known {

@@ -13,12 +13,12 @@ use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserI
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
 /// What the database would refuse, or take for another name, is nobody's: MySQL compares without blanks at the end.
-fn is_name(username: &str) -> bool {
+fn is_username(username: &str) -> bool {
     !username.contains('\0') && username.trim_end() == username
 }
 
 pub(super) async fn by_name(store: &ServerStore, username: &str) -> Result<Option<User>, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(None);
     }
     find(&mut store.link().await?, "username", username.into()).await
@@ -117,7 +117,7 @@ pub(super) async fn set_attributes(
     username: &str,
     attributes: &UserAttributes,
 ) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(false);
     }
     let claims = attributes.claims_text();
@@ -156,7 +156,7 @@ async fn set(
     value: Value<'_>,
     username: &str,
 ) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(false);
     }
     let statement = format!("UPDATE users SET {column} = ? WHERE username = ?");
@@ -165,7 +165,7 @@ async fn set(
 }
 
 pub(super) async fn remove(store: &ServerStore, username: &str) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(false);
     }
     let mut write = store.begin().await?;

@@ -23,7 +23,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Encode, Row as _, Type};
 
 pub(super) use self::dialect::Dialect;
 pub(super) use self::link::Link;
-pub(super) use self::read_only::{Question, Unanswered};
+pub(super) use self::read_only::{Question, QuestionError};
 pub(super) use self::server::Server;
 pub(super) use self::value::{Selected, Value};
 use super::sqlite::FileId;
