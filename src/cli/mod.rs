@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::with_causes;
 use crate::config::{self, Config, Issuer};
 use crate::store::{self, Missing, Store, Unanswered};
 
@@ -75,17 +76,7 @@ enum Failure {
 impl Failure {
     /// An error with all that led to it.
     fn of(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !message.contains(&cause_text) {
-                message.push_str(": ");
-                message.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        Self::Other(message)
+        Self::Other(with_causes(error))
     }
 }
 

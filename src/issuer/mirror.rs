@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Issuer;
-use crate::base::{Secret, UnixTime};
+use crate::base::{Secret, UnixTime, with_causes};
 use crate::store::{DjangoBlacklist, MirroredToken, StoreError, UserId, Which};
 use crate::telemetry::Metrics;
 
@@ -106,7 +106,10 @@ impl Mirror {
                 Ok(()) => return self.written.inc(),
                 Err(error) => {
                     if self.answers.swap(false, Ordering::Relaxed) {
-                        tracing::warn!(%error, "the site's blacklist can't be written: it is told later of what ends here");
+                        tracing::warn!(
+                            error = with_causes(&error),
+                            "the site's blacklist can't be written: it is told later of what ends here"
+                        );
                     }
                 }
             }

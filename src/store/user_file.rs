@@ -257,6 +257,7 @@ impl UserRows for UserFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::with_causes;
 
     /// A file that is replaced whole, as editors and deployments do.
     struct Place(tempfile::TempDir, &'static str);
@@ -355,8 +356,8 @@ mod tests {
         ] {
             let place = Place::new(name, text);
             let error = UserFile::open(&place.path()).await.expect_err(text);
-            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            assert!(source.contains(expected), "{text:?}: {source}");
+            let why = with_causes(&error);
+            assert!(why.contains(expected), "{text:?}: {why}");
         }
     }
 }

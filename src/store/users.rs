@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::presence::{self, Presences};
 use super::{Answer, PasswordError, PasswordHash, Passwords, Scheme, StoreError, Verdict};
-use crate::base::{Secret, UnixTime};
+use crate::base::{Secret, UnixTime, with_causes};
 
 /// Where users live. Each call ends within a few seconds, with an error if need be.
 pub trait Users: Send + Sync + 'static {
@@ -155,7 +155,7 @@ impl Users for HashedUsers {
                     },
                     // The old hash is as good as it was before.
                     Err(error) => {
-                        tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
+                        tracing::warn!(user = %user.id, error = with_causes(&error), "a password's hash could not be renewed");
                     }
                 }
             }

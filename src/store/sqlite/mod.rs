@@ -39,7 +39,7 @@ use super::{
     Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions,
     StoreError, User, UserAttributes, UserId, UserRows, Which,
 };
-use crate::base::{Secret, UnixTime};
+use crate::base::{Secret, UnixTime, with_causes};
 
 /// The longest that one call may take, the wait for its turn included: a request makes at most two or three.
 const CALL_LIMIT: Duration = Duration::from_millis(1_600);
@@ -84,7 +84,7 @@ impl Sqlite {
         let store = Self::lazy(file, missing)?;
         match store.migrate().await {
             Err(OpenError::Store(error)) => {
-                tracing::warn!("{error}: {}", cause(&error));
+                tracing::warn!("{}", with_causes(&error));
                 Ok(store)
             }
             Err(error) => Err(error),
@@ -351,10 +351,6 @@ fn create(file: &Path) -> Result<(), OpenError> {
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(failed(file, source)),
     }
-}
-
-fn cause(error: &StoreError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
 fn unavailable(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
