@@ -7,11 +7,9 @@ use futures_util::future::{BoxFuture, try_join_all};
 use serde_json::Value;
 
 use super::UserId;
+use super::limits::LARGEST_CLAIM;
 use super::sql::{Question, QuestionError, Sql};
 use crate::config::{ClaimQuery, ClaimSource, Database, FilePlace};
-
-/// More would not fit into a token that routes take.
-pub(super) const LARGEST_CLAIM: usize = 4 << 10;
 
 /// The statements of one file.
 pub struct ClaimQueries(Vec<Query>);

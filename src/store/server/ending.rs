@@ -6,12 +6,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{ServerStore, is_id, is_user_id};
 use crate::base::UnixTime;
+use crate::store::limits::REVOCATIONS_AT_ONCE;
 use crate::store::revocations::RevokedColumns;
 use crate::store::sql::{Dialect, Link, Selected, Value};
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
 
-/// So many revocations are read in one step.
-const PAGE: i64 = 10_000;
 const HIGHEST: &str = "SELECT value FROM counters WHERE name = 'revocations'";
 /// The key of an advisory lock of PostgreSQL, "tollgate" in bytes.
 const QUEUE: i64 = i64::from_be_bytes(*b"tollgate");
@@ -170,7 +169,8 @@ pub(super) async fn revocations_after(
     }
     let statement = "SELECT kind, issuer, name, issued_before, expires_at, number FROM revocations \
                       WHERE number > ? AND number <= ? ORDER BY number LIMIT ?";
-    let rows = link.rows(statement, &[number.into(), highest.into(), PAGE.into()]).await?;
+    let rows =
+        link.rows(statement, &[number.into(), highest.into(), i64::from(REVOCATIONS_AT_ONCE).into()]).await?;
     let last = match rows.last() {
         Some(row) => row.get(5)?,
         None => number.max(highest),

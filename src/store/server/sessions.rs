@@ -3,14 +3,12 @@
 use super::ending::{add_revocations, end_oldest, end_these, lock_logins_of};
 use super::{ServerStore, is_id, is_user_id};
 use crate::base::UnixTime;
+use crate::store::limits::USERS_WITH_SESSIONS_AT_ONCE;
 use crate::store::sql::{Link, Selected, Value};
 use crate::store::{
     AccessToken, Ended, Ending, Login, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated,
     Rotation, SessionRecord, Usage, UserId, Which,
 };
-
-/// So many users are looked at in one step.
-const USERS: i64 = 200;
 
 /// `None` if the token that it replaces is blacklisted.
 pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Option<Ended>, sqlx::Error> {
@@ -161,7 +159,13 @@ pub(super) async fn users_with_sessions(
     let statement = "SELECT DISTINCT user_id FROM sessions \
           WHERE user_id > ? AND ended_at IS NULL AND (access_ends_at > ? OR (? AND ends_at > ?)) \
           ORDER BY user_id LIMIT ?";
-    let values = [after.into(), now.into(), Value::Truth(idle), now.into(), USERS.into()];
+    let values = [
+        after.into(),
+        now.into(),
+        Value::Truth(idle),
+        now.into(),
+        i64::from(USERS_WITH_SESSIONS_AT_ONCE).into(),
+    ];
     let rows = store.link().await?.rows(statement, &values).await?;
     rows.iter().map(|row| Ok(UserId::new(row.get::<String>(0)?))).collect()
 }

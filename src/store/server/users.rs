@@ -5,6 +5,7 @@ use serde_json::Map;
 use super::ServerStore;
 use super::ending::{portions, repeated};
 use crate::base::UnixTime;
+use crate::store::limits::USERS_AT_ONCE;
 use crate::store::presence;
 use crate::store::sql::{Link, Selected, Value};
 use crate::store::users::claims_of;
@@ -107,8 +108,9 @@ pub(super) async fn add(store: &ServerStore, user: &NewUser, now: UnixTime) -> R
 }
 
 pub(super) async fn after(store: &ServerStore, username: &str) -> Result<Vec<User>, sqlx::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM users WHERE username > ? ORDER BY username LIMIT 1000");
-    let rows = store.link().await?.rows(&statement, &[username.into()]).await?;
+    let statement = format!("SELECT {COLUMNS} FROM users WHERE username > ? ORDER BY username LIMIT ?");
+    let rows =
+        store.link().await?.rows(&statement, &[username.into(), i64::from(USERS_AT_ONCE).into()]).await?;
     rows.iter().map(user).collect()
 }
 

@@ -24,7 +24,6 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::OnceCell;
@@ -34,15 +33,13 @@ use self::inline::Inline;
 use self::job::Failure;
 use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, OwnedRotation, OwnedWhich};
 use self::threads::{Jobs, Threads};
+use super::limits::CALL_LIMIT;
 use super::{
     AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
     Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions,
     StoreError, User, UserAttributes, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime, with_causes};
-
-/// The longest that one call may take, the wait for its turn included: a request makes at most two or three.
-const CALL_LIMIT: Duration = Duration::from_millis(1_600);
 
 /// Users and sessions in an SQLite file.
 pub struct Sqlite {

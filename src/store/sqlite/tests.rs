@@ -3,7 +3,7 @@ mod ending;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use serde_json::Map;
 
 use crate::base::UnixTime;
+use crate::store::limits::USERS_AT_ONCE;
 use crate::store::presence;
 use crate::store::users::claims_of;
 use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
@@ -32,8 +33,8 @@ pub(super) fn presence(reader: &Connection, ids: &[UserId]) -> Result<Presences>
 
 pub(super) fn after(reader: &Connection, username: &str) -> Result<Vec<User>> {
     reader
-        .prepare_cached(&select("WHERE username > ? ORDER BY username LIMIT 1000"))?
-        .query_map([username], user)?
+        .prepare_cached(&select("WHERE username > ? ORDER BY username LIMIT ?"))?
+        .query_map(params![username, USERS_AT_ONCE], user)?
         .collect()
 }
 
