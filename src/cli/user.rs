@@ -128,7 +128,8 @@ impl User {
 async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
     check_name(&user.name)?;
     let mut attributes = UserAttributes::default();
-    user.said.change(issuer, &mut attributes)?;
+    user.said.check(issuer)?;
+    user.said.change(&mut attributes).map_err(Failure::Usage)?;
     let store = open_store(issuer, Missing::Create).await?;
     if store.user_by_name(&user.name).await.map_err(|error| Failure::of(&error))?.is_some() {
         return Err(taken(&user.name));

@@ -22,6 +22,7 @@ mod server;
 mod sessions;
 mod sql;
 mod sqlite;
+mod user_attributes;
 mod user_file;
 mod users;
 
@@ -44,10 +45,10 @@ pub use sessions::{
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
+pub use user_attributes::{AttributesChange, AttributesChanged, UserAttributes};
 pub use user_file::UserFile;
 pub use users::{
-    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows,
-    Users,
+    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users,
 };
 
 /// What a store answers with.

@@ -26,10 +26,10 @@ use std::time::Duration;
 use super::login_networks::KEY_NAME;
 use super::sql::{Link, Server, limited, unavailable};
 use super::{
-    AccessToken, Answer, Ended, Ending, KnownUsers, Login, LoginNetworks, NetworkDigest, NewUser, OldToken,
-    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
-    Rotation, Scheme, SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId,
-    UserRows, Which,
+    AccessToken, Answer, AttributesChange, AttributesChanged, Ended, Ending, KnownUsers, Login,
+    LoginNetworks, NetworkDigest, NewUser, OldToken, OpenError, OwnUsers, PasswordHash, Presences,
+    RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
+    Unanswered, User, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
@@ -185,8 +185,12 @@ impl OwnUsers for ServerStore {
         self.call(move || users::add(self, user, now))
     }
 
-    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
-        self.call(move || users::set_attributes(self, username, attributes))
+    fn change_attributes<'a>(
+        &'a self,
+        username: &'a str,
+        change: AttributesChange,
+    ) -> Answer<'a, AttributesChanged> {
+        self.call(move || users::change_attributes(self, username, Arc::clone(&change)))
     }
 
     fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {

@@ -8,8 +8,10 @@ use crate::base::UnixTime;
 use crate::store::limits::USERS_AT_ONCE;
 use crate::store::presence;
 use crate::store::sql::{Link, Selected, Value};
-use crate::store::users::claims_of;
-use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
+use crate::store::user_attributes::claims_of;
+use crate::store::{
+    AttributesChange, AttributesChanged, NewUser, PasswordHash, Presences, User, UserAttributes, UserId,
+};
 
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
@@ -114,16 +116,27 @@ pub(super) async fn after(store: &ServerStore, username: &str) -> Result<Vec<Use
     rows.iter().map(user).collect()
 }
 
-pub(super) async fn set_attributes(
+pub(super) async fn change_attributes(
     store: &ServerStore,
     username: &str,
-    attributes: &UserAttributes,
-) -> Result<bool, sqlx::Error> {
+    change: AttributesChange,
+) -> Result<AttributesChanged, sqlx::Error> {
     if !is_username(username) {
-        return Ok(false);
+        return Ok(AttributesChanged::NoUser);
+    }
+    let mut write = store.begin().await?;
+    let statement = format!("SELECT {COLUMNS} FROM users WHERE username = ? FOR UPDATE");
+    let Some(found) = write.row(&statement, &[username.into()]).await? else {
+        write.roll_back().await?;
+        return Ok(AttributesChanged::NoUser);
+    };
+    let mut attributes = UserAttributes::of(&user(&found)?);
+    if let Err(why) = change(&mut attributes) {
+        write.roll_back().await?;
+        return Ok(AttributesChanged::Refused(why));
     }
     let claims = attributes.claims_text();
-    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
+    let UserAttributes { email, roles, scopes, claims: _ } = &attributes;
     let values = [
         email.as_str().into(),
         roles.as_str().into(),
@@ -132,7 +145,9 @@ pub(super) async fn set_attributes(
         username.into(),
     ];
     let statement = "UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?";
-    Ok(store.link().await?.execute(statement, &values).await? == 1)
+    write.execute(statement, &values).await?;
+    write.commit().await?;
+    Ok(AttributesChanged::Done)
 }
 
 pub(super) async fn set_password(

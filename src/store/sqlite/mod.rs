@@ -35,9 +35,9 @@ use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, Owne
 use self::threads::{Jobs, Threads};
 use super::limits::CALL_LIMIT;
 use super::{
-    AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
-    Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions,
-    StoreError, User, UserAttributes, UserId, UserRows, Which,
+    AccessToken, Answer, AttributesChange, AttributesChanged, Ended, Ending, Login, NewUser, OldToken,
+    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
+    Rotation, Scheme, SessionRecord, Sessions, StoreError, User, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime, with_causes};
 
@@ -216,9 +216,13 @@ impl OwnUsers for Sqlite {
         self.write(move |writer| users::add(writer, &user, now))
     }
 
-    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
-        let (username, attributes) = (username.to_owned(), attributes.clone());
-        self.write(move |writer| users::set_attributes(writer, &username, &attributes))
+    fn change_attributes<'a>(
+        &'a self,
+        username: &'a str,
+        change: AttributesChange,
+    ) -> Answer<'a, AttributesChanged> {
+        let username = username.to_owned();
+        self.write(move |writer| users::change_attributes(writer, &username, &change))
     }
 
     fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
