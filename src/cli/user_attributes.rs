@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::Value;
 
 use super::token::claim;
-use super::{Failure, open_store};
+use super::{Failure, find_user, no_user, open_store};
 use crate::config::{Compatibility, Issuer};
 use crate::issuer::{ShuttingOut, shut_out};
 use crate::server::clock;
-use crate::store::{AttributesChanged, Missing, Store, User, UserAttributes};
+use crate::store::{AttributesChanged, Missing, User, UserAttributes};
 
 /// Claims of one user together, as JSON: more would not fit into a token that routes take.
 const LARGEST_CLAIMS: usize = 2 * 1024;
@@ -133,7 +133,7 @@ pub(super) async fn set(issuer: &Issuer, name: &str, said: Said, unsaid: Unsaid)
     match changed.map_err(|error| Failure::of(&error))? {
         AttributesChanged::Done => {}
         AttributesChanged::Refused(why) => return Err(Failure::Usage(why)),
-        AttributesChanged::NoUser => return Err(unknown(name)),
+        AttributesChanged::NoUser => return Err(no_user(name)),
     }
     // SimpleJWT's refresh copies what the old token says of its user.
     let from = match issuer.compatibility {
@@ -188,23 +188,14 @@ fn line(user: &User) -> String {
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 pub(super) async fn remove(issuer: &Issuer, name: &str) -> Result<(), Failure> {
     let store = open_store(issuer, Missing::Refuse).await?;
-    let user = find(&*store, name).await?;
+    let user = find_user(&*store, name).await?;
     // Kept out first: a login between the two steps would outlive its user.
     store.set_active(name, false).await.map_err(|error| Failure::of(&error))?;
     let how = ShuttingOut::for_good(issuer, clock::now());
     let ended = shut_out(&*store, &how, &user.id).await.map_err(|error| Failure::of(&error))?;
     if !store.remove_user(name).await.map_err(|error| Failure::of(&error))? {
-        return Err(unknown(name));
+        return Err(no_user(name));
     }
     println!("removed {name}; ended {} sessions, and all access tokens", ended.sessions.len());
     Ok(())
-}
-
-async fn find(store: &dyn Store, name: &str) -> Result<User, Failure> {
-    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
-    user.ok_or_else(|| unknown(name))
-}
-
-fn unknown(name: &str) -> Failure {
-    Failure::Other(format!("there is no user {name:?}: `tollgate user list` names all"))
 }
