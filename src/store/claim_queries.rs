@@ -44,6 +44,14 @@ enum Why {
     TooLarge(usize),
 }
 
+impl ClaimQueryError {
+    /// Where the file says so; the message begins with it.
+    #[must_use]
+    pub fn place(&self) -> &FilePlace {
+        &self.place
+    }
+}
+
 impl fmt::Debug for ClaimQueries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|query| &query.claim)).finish()
