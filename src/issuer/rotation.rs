@@ -20,7 +20,7 @@ use crate::store::{
 
 /// A token that came again although it was exchanged.
 pub(super) struct CameAgain {
-    /// Its session, which lives; `None` for one that SimpleJWT issued, of which no session is known.
+    /// Its session, which lives; `None` for one that names no user.
     session: Option<SessionRecord>,
     /// The row of its successor, if nobody has used that.
     unused_successor: Option<RefreshRecord>,
@@ -33,7 +33,10 @@ impl Issuer {
         if let Some(granted) = self.exchange_foreign(text, now).await? {
             return Ok(granted);
         }
-        let old = self.look_at_refresh(text, now).await?;
+        let mut old = self.look_at_refresh(text, now).await?;
+        if old.blacklisted == Blacklisted::No && self.adopt(text, &old, now).await? {
+            old = self.look_at_refresh(text, now).await?;
+        }
         if old.blacklisted != Blacklisted::No {
             return self.repeat(text, &old, now).await;
         }
