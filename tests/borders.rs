@@ -15,8 +15,6 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// All paths are open and lead to `app`.
 fn open(app: &Upstream) -> Config {
     config().open_route("/*", app)
@@ -329,7 +327,7 @@ mod paths {
     async fn both_protocols_forward_the_same_path() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/%61/../b//c?d=%61").await;
             assert_eq!(answer.json()["target"], "/b/c?d=%61", "{protocol:?}");
             let answer = gate.client(protocol).get("/a%2fb").await;
@@ -423,7 +421,7 @@ mod limits {
     async fn a_head_over_its_limit_is_431_with_body_metric_and_log_line() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(limited(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let client = gate.client(protocol);
             let answer = client.get("/").header("x-long", &"a".repeat(4096)).await;
             assert_refusal(&answer, 431, "head_too_large");
@@ -444,7 +442,7 @@ mod limits {
     async fn too_many_header_fields_are_431() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(limited(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             for (fields, status) in [(10, 200), (17, 431)] {
                 let mut request = gate.client(protocol).get("/");
                 for number in 0..fields {
@@ -478,7 +476,7 @@ mod limits {
         let answer = gate.client(Protocol::Http2).post("/").body("a".repeat(1001)).await;
         assert_refusal(&answer, 413, "body_too_large");
         assert_eq!(settle(&gate, &app).await.len(), 0);
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             assert_eq!(gate.client(protocol).post("/").body("a".repeat(1000)).await.status, 200);
         }
         let line = gate.log_line("the refusal", |line| line["status"] == 413).await;
@@ -491,7 +489,7 @@ mod limits {
     async fn a_body_that_grows_over_the_limit_is_413_and_never_complete_at_the_upstream() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(limited(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let (pieces, body) = mpsc::channel(8);
             for _ in 0..3 {
                 pieces.send(Bytes::from(vec![b'a'; 400])).await.unwrap();

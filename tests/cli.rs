@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 use support::{
-    Config, Home, Idp, Protocol, Reply, Tollgate, Upstream, claims, config, server_missing, trial,
+    Config, Home, Idp, Protocol, Reply, Tollgate, Upstream, block_on, claims, config, server_missing, trial,
 };
 use tollgate::base::Algorithm;
 
@@ -573,8 +573,4 @@ fn mode_of(path: &Path) -> u32 {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

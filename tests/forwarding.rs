@@ -17,8 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// All paths are open and lead to `app`.
 fn open(app: &Upstream) -> Config {
     config().open_route("/*", app)
@@ -66,7 +64,7 @@ async fn the_built_in_application_shows_the_request_that_an_upstream_would_get()
         ),
     )
     .await;
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let request =
             gate.client(protocol).post("/a/../b?c=d").host("shop.example").header("x-user-id", FORGED);
         let shown = request.bearer(&idp.sign(claims("ada"))).body("hello").await.json();
@@ -124,7 +122,7 @@ mod fields {
         )
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").await;
             assert_eq!((answer.text().as_str(), answer.header("x-stays")), ("ok", Some("1")));
             for name in ["x-named", "keep-alive", "proxy-authenticate", "upgrade", "trailer", "connection"] {
@@ -173,7 +171,7 @@ mod fields {
         })
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").header("x-many", "1").header("x-many", "a, b").await;
             let all = |name: &str| -> Vec<_> { answer.headers.get_all(name).iter().cloned().collect() };
             assert_eq!(all("x-many"), ["1", "a, b"]);
@@ -186,12 +184,12 @@ mod fields {
     async fn host_is_as_received_unless_a_setting_replaces_it() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").host("Shop.example:8443").await.json();
             assert_eq!(got(&answer, "host"), ["Shop.example:8443"], "{protocol:?}");
         }
         let gate = Tollgate::start(open_with(&app, json!({ "host": "app.internal:8000" }))).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").host("shop.example").await.json();
             assert_eq!(got(&answer, "host"), ["app.internal:8000"], "{protocol:?}");
             assert_eq!(got(&answer, "x-forwarded-host"), ["shop.example"], "{protocol:?}");
@@ -356,7 +354,7 @@ mod connections {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(open(&app).set("server.workers", json!(1))).await;
         for number in 0..30 {
-            let protocol = BOTH[number % 2];
+            let protocol = Protocol::BOTH[number % 2];
             assert_eq!(gate.client(protocol).post("/").body("hello").await.status, 200);
         }
         assert_eq!(app.connections_seen(), 1);
@@ -373,7 +371,7 @@ mod connections {
         let gate = Tollgate::start(open(&app)).await;
         let mut clients = Vec::new();
         for number in 0..CLIENTS {
-            clients.push(gate.client(BOTH[number % 2]).connect().await);
+            clients.push(gate.client(Protocol::BOTH[number % 2]).connect().await);
         }
         for _ in 0..ROUNDS {
             let asking: Vec<_> = clients.iter().map(|client| client.post("/").body("x").spawn()).collect();
@@ -455,7 +453,7 @@ mod connections {
     async fn a_client_that_leaves_takes_its_upstream_connection_along() {
         let app = answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", Step::Stall).await;
         let gate = Tollgate::start(open(&app)).await;
-        for (number, protocol) in BOTH.into_iter().enumerate() {
+        for (number, protocol) in Protocol::BOTH.into_iter().enumerate() {
             let mut answer = gate.client(protocol).get("/").head().await;
             assert_eq!(answer.next().await.unwrap().unwrap(), "abc");
             drop(answer);
@@ -486,7 +484,7 @@ mod streaming {
             ])
             .await;
             let gate = Tollgate::start(open(&app)).await;
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 let mut answer = gate.client(protocol).get("/").head().await;
                 assert_eq!(answer.status, 200);
                 word.notify_one();
@@ -510,7 +508,7 @@ mod streaming {
         ])
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let (pieces, body) = mpsc::channel(1);
             let asking = gate.client(protocol).post("/").pieces(body).spawn();
             pieces.send("first".into()).await.unwrap();
@@ -536,7 +534,7 @@ mod streaming {
         ])
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let (pieces, body) = mpsc::channel(1);
             pieces.send("one".into()).await.unwrap();
             let mut answer = gate.client(protocol).post("/").pieces(body).head().await;
@@ -553,7 +551,7 @@ mod streaming {
         let app = Upstream::start(|request| Reply::new(200, request.body.clone())).await;
         let gate = Tollgate::start(open(&app)).await;
         let body: Vec<u8> = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect();
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).post("/").body(body.clone()).await;
             assert_eq!((answer.status.as_u16(), answer.body.len()), (200, body.len()));
             assert!(answer.body == body);
@@ -622,7 +620,7 @@ mod answers {
                 ])
                 .await;
                 let gate = Tollgate::start(open(&app)).await;
-                for protocol in BOTH {
+                for protocol in Protocol::BOTH {
                     let mut answer = gate.client(protocol).get("/").head().await;
                     assert_eq!(answer.status, 200);
                     assert_eq!(answer.next().await.unwrap().unwrap(), "abc");
@@ -649,7 +647,7 @@ mod answers {
     async fn an_answer_that_stalls_breaks_off_after_the_idle_timeout() {
         let app = answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", Step::Stall).await;
         let gate = Tollgate::start(open_with(&app, json!({ "timeouts": { "idle": "200ms" } }))).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let mut answer = gate.client(protocol).get("/").head().await;
             assert_eq!(answer.next().await.unwrap().unwrap(), "abc");
             answer.rest().await.expect_err("a shortened success");
@@ -669,7 +667,7 @@ mod answers {
             "match": { "path": "/*" }, "auth": "none", "upstream": format!("http://{address}"),
         })))
         .await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").await;
             assert_eq!(answer.status, 502);
             assert_eq!(answer.json()["code"], "bad_gateway");
@@ -688,7 +686,7 @@ mod answers {
     async fn a_slow_upstream_is_504_after_the_response_timeout() {
         let app = Upstream::scripted([Step::Read, Step::Stall]).await;
         let gate = Tollgate::start(open_with(&app, json!({ "timeouts": { "response": "200ms" } }))).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).post("/").body("x").await;
             assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (504, &json!("gateway_timeout")));
         }
@@ -732,7 +730,7 @@ mod answers {
         ] {
             let app = answering(garbage, Step::HalfClose).await;
             let gate = Tollgate::start(open(&app)).await;
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 let answer = gate.client(protocol).get("/").await;
                 assert_eq!(answer.status, 502, "{garbage:?}: {answer:?}");
                 assert_eq!(answer.json()["code"], "bad_gateway");
@@ -751,7 +749,7 @@ mod answers {
                 answering(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n"), Step::Stall)
                     .await;
             let gate = Tollgate::start(open(&app)).await;
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 let answer = gate.client(protocol).get("/").await;
                 assert!(answer.status == 502 || answer.text() == "abcdef", "{protocol:?}: {answer:?}");
             }
@@ -775,7 +773,7 @@ mod answers {
             "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
         let mut raw = gate.raw().await;
         assert_eq!(ask(&mut raw, request).await.status(), 502);
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").await;
             assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (502, &json!("bad_gateway")));
         }
@@ -794,7 +792,7 @@ mod answers {
         )
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             assert_eq!(gate.client(protocol).get("/").await.text(), "ok");
         }
     }
@@ -808,7 +806,7 @@ mod answers {
         })
         .await;
         let gate = Tollgate::start(open(&app).set("server.workers", json!(1))).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let connection = gate.client(protocol).connect().await;
             let head = connection.request(Method::HEAD, "/").await;
             assert_eq!(
@@ -836,12 +834,12 @@ mod answers {
     async fn an_answer_may_end_with_its_connection() {
         let app = answering("HTTP/1.1 200 OK\r\n\r\nuntil the end", Step::HalfClose).await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             assert_eq!(gate.client(protocol).get("/").await.text(), "until the end");
         }
         let old = answering("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Step::Stall).await;
         let gate = Tollgate::start(open(&old)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             assert_eq!(gate.client(protocol).get("/").await.text(), "ok");
         }
     }
@@ -865,7 +863,7 @@ mod answers {
         ])
         .await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let (pieces, body) = mpsc::channel(1);
             pieces.send(Bytes::from_static(b"first")).await.unwrap();
             let answer = gate.client(protocol).post("/").pieces(body).head().await;
@@ -879,7 +877,7 @@ mod answers {
     async fn a_body_of_any_method_is_forwarded_and_a_request_without_one_has_none() {
         let app = Upstream::echo().await;
         let gate = Tollgate::start(open(&app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             for method in ["GET", "DELETE", "OPTIONS", "PATCH", "PUT", "PROPFIND"] {
                 let method: Method = method.parse().unwrap();
                 let answer = gate.client(protocol).request(method.clone(), "/").body("hi").await.json();

@@ -17,8 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 fn open(app: &Upstream) -> Config {
     config().open_route("/*", app)
 }
@@ -130,7 +128,7 @@ mod log {
             config().provider("idp", &idp).route("/api/*", "idp", &app).set("routes.0.name", json!("api")),
         )
         .await;
-        for (protocol, name) in BOTH.into_iter().zip(["HTTP/1.1", "HTTP/2.0"]) {
+        for (protocol, name) in Protocol::BOTH.into_iter().zip(["HTTP/1.1", "HTTP/2.0"]) {
             let request = gate.client(protocol).post("/api/x?password=hunter2").host("shop.example");
             let answer = request.bearer(&idp.sign(claims("ada"))).body("hello").await;
             let id = answer.header("x-request-id").unwrap().to_owned();
@@ -218,7 +216,7 @@ mod log {
     async fn a_client_that_did_not_wait_is_logged_as_499() {
         let app = Upstream::scripted([Step::Read, Step::Stall]).await;
         let gate = Tollgate::start(open(&app)).await;
-        for (number, protocol) in BOTH.into_iter().enumerate() {
+        for (number, protocol) in Protocol::BOTH.into_iter().enumerate() {
             let asking = gate.client(protocol).get(&format!("/{number}")).spawn();
             app.request(number + 1).await;
             asking.abort();
@@ -265,7 +263,9 @@ mod tls {
             }
         }
         gate.handshake("localhost", &[&TLS13], &[b"h3"]).await.expect_err("a protocol that is not spoken");
-        for (protocol, version) in BOTH.into_iter().zip([http::Version::HTTP_11, http::Version::HTTP_2]) {
+        for (protocol, version) in
+            Protocol::BOTH.into_iter().zip([http::Version::HTTP_11, http::Version::HTTP_2])
+        {
             assert_eq!(gate.client(protocol).get("/").await.version, version);
         }
     }

@@ -8,8 +8,6 @@ use serde_json::{Map, Value, json};
 use support::{Answer, Config, Idp, Protocol, Tollgate, Upstream, claims, config, now, token};
 use tollgate::base::{Algorithm, KeyFamily};
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// One route that needs a token of the provider `idp`.
 fn guarded(idp: &Idp, app: &Upstream) -> Config {
     config().provider("idp", idp).route("/*", "idp", app)
@@ -403,7 +401,7 @@ mod refusals {
         let idp = Idp::new(Algorithm::EdDSA);
         let gate = Tollgate::start(guarded(&idp, &app)).await;
         let token = idp.sign(claims("ada"));
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let client = gate.client(protocol);
             for other in [None, Some("Basic YTpi"), Some("Token x"), Some("")] {
                 let mut request = client.get("/");

@@ -120,17 +120,12 @@ impl HttpUsers {
         if id.is_empty() || id.len() > LONGEST_ID || id.contains(char::is_control) {
             return Err(Useless::NoId);
         }
+        let username = text(&self.config.username).unwrap_or_else(|| username.to_owned());
         Ok(User {
-            id: UserId::new(id),
-            username: text(&self.config.username).unwrap_or_else(|| username.to_owned()),
             email: text(&self.config.email).unwrap_or_default(),
-            password: None,
             roles: joined(find(&members, &self.config.roles)),
-            scopes: String::new(),
-            claims: Map::new(),
             more: self.more(&members)?,
-            active: true,
-            last_login: None,
+            ..User::named(UserId::new(id), username)
         })
     }
 

@@ -205,17 +205,12 @@ impl LdapUsers {
         let first = |name: &str| values(entry, name).first().cloned();
         let roles = values(entry, &names.roles);
         let roles: Vec<&str> = roles.iter().map(|role| first_value(role)).collect();
+        let username = first(&names.username).unwrap_or_else(|| username.to_owned());
         Ok(User {
-            id: UserId::new(id.as_str()),
-            username: first(&names.username).unwrap_or_else(|| username.to_owned()),
             email: first(&names.email).unwrap_or_default(),
-            password: None,
             roles: words(roles.into_iter()),
-            scopes: String::new(),
-            claims: Map::new(),
             more: self.more(entry)?,
-            active: true,
-            last_login: None,
+            ..User::named(UserId::new(id.as_str()), username)
         })
     }
 }

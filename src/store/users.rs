@@ -257,6 +257,24 @@ pub struct User {
     pub last_login: Option<UnixTime>,
 }
 
+impl User {
+    /// One who is let in, and of whom nothing else is known yet.
+    pub(super) fn named(id: UserId, username: String) -> Self {
+        Self {
+            id,
+            username,
+            email: String::new(),
+            password: None,
+            roles: String::new(),
+            scopes: String::new(),
+            claims: Map::new(),
+            more: Map::new(),
+            active: true,
+            last_login: None,
+        }
+    }
+}
+
 /// A user to be made.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -306,18 +324,8 @@ pub(super) mod tests {
 
         fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
             let stored = self.stored.lock().unwrap().clone();
-            let user = User {
-                id: UserId::new(id),
-                username: id.to_lowercase(),
-                email: String::new(),
-                password: Some(PasswordHash::from_stored(stored)),
-                roles: String::new(),
-                scopes: String::new(),
-                claims: Map::new(),
-                more: Map::new(),
-                active: true,
-                last_login: None,
-            };
+            let password = Some(PasswordHash::from_stored(stored));
+            let user = User { password, ..User::named(UserId::new(id), id.to_lowercase()) };
             Box::pin(std::future::ready(Ok(Some(user))))
         }
 

@@ -56,6 +56,11 @@ pub use tls::Authority;
 pub use tollgate::{Handshake, Tollgate, holds_token, listening};
 pub use upstream::{Reply, Step, Upstream};
 
+/// Runs a test that is a trial of its own, on its thread.
+pub fn block_on<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
 /// The value that a test gives to each identity header that a client makes up. An upstream that sees it, under
 /// whatever name, fails the test; the harness's clients refuse to send an identity header with another value.
 pub const FORGED: &str = "forged-by-the-client";
