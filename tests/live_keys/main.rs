@@ -147,3 +147,24 @@ fn endless_body() -> Step {
     let chunk = " ".repeat(0x100_000);
     Step::send(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{chunk}\r\n"))
 }
+
+/// None of these providers gets keys, each for its reason, and the good one beside them has its own.
+async fn assert_no_keys_come(bad: Vec<(&str, Idp, Value)>, good: (&Idp, &KeyServer), app: &Upstream) {
+    let (good, key_server) = good;
+    let mut file = config().set("providers.good", fetched(good, &key_server.url(), rarely()));
+    file = file.route("/good", "good", app);
+    let name = |number: usize| format!("bad-{number}");
+    for (number, (_, _, provider)) in bad.iter().enumerate() {
+        let (name, mut provider) = (name(number), provider.clone());
+        provider["fetch"]["timeout"] = "500ms".into();
+        file = file.set(&format!("providers.{name}"), provider).route(&format!("/{name}"), &name, app);
+    }
+    let gate = Tollgate::start(file).await;
+    for (number, (outcome, idp, _)) in bad.iter().enumerate() {
+        let name = name(number);
+        until_fetched(&gate, &name, outcome, 2.0).await;
+        let answer = gate.get(&format!("/{name}")).bearer(&idp.sign(claims("ada"))).await;
+        assert_eq!(answer.status, 503, "{name}");
+    }
+    assert_eq!(gate.get("/good").bearer(&good.sign(claims("ada"))).await.status, 200);
+}
