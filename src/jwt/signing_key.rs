@@ -288,6 +288,8 @@ fn private_pem(der: &[u8]) -> Secret {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::jwt::samples::{SECRET, all, members, set_of, signing_key};
     use crate::jwt::{Limits, parse, verify};
