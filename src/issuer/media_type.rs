@@ -2,6 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
+/// In characters; Django REST framework takes a longer text for none of its media types.
+pub(super) const LONGEST: usize = 256;
+
 /// A media type or range with its parameters.
 pub(super) struct MediaType {
     main: String,

@@ -44,7 +44,7 @@ use self::answer::Granted;
 use self::body::Body;
 use self::keys::Keys;
 use self::logout::Extent;
-use self::media_type::{MediaType, latin1};
+use self::media_type::{LONGEST, MediaType, latin1};
 use self::mint::Mint;
 use self::mirror::Mirror;
 use self::refused::Refused;
@@ -335,6 +335,9 @@ impl Issuer {
 /// The media types of Django REST framework's answers. Who asks for the second gets JSON here.
 const RENDERED: [&str; 2] = ["application/json", "text/html"];
 
+/// So many media ranges of an `Accept` are looked at, as Django REST framework does.
+const MOST_RANGES: usize = 64;
+
 /// The only one of [`RENDERED`] that a query leaves, as `?format=json` does.
 fn named_format(query: Option<&str>) -> Result<Option<&'static str>, Refused> {
     let format = query.and_then(|query| body::last_of(query, "format")).unwrap_or_default();
@@ -353,8 +356,9 @@ fn negotiate(headers: &HeaderMap, format: Option<&str>) -> Result<(), Refused> {
         return Ok(());
     }
     let takes_ours = accepts.any(|value| {
-        latin1(value.as_bytes()).split(',').any(|range| {
-            let range = MediaType::parse(range);
+        let value = latin1(value.as_bytes());
+        let ranges = value.split(',').map(str::trim).filter(|range| (1..=LONGEST).contains(&range.len()));
+        ranges.take(MOST_RANGES).map(MediaType::parse).any(|range| {
             RENDERED.iter().any(|ours| format.is_none_or(|only| only == *ours) && range.overlaps(ours))
         })
     });

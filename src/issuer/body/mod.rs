@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use self::charset::Charset;
-use super::media_type::{MediaType, latin1};
+use super::media_type::{LONGEST, MediaType, latin1};
 use super::refused::Refused;
 
 /// The media types of bodies, in the order in which they are tried.
@@ -63,7 +63,7 @@ impl Body {
         }
         let named = headers.get(CONTENT_TYPE).map(|value| latin1(value.as_bytes())).unwrap_or_default();
         let media_type = MediaType::parse(&named);
-        let takes = |ours: &str| media_type.overlaps(ours);
+        let takes = |ours: &str| named.len() <= LONGEST && media_type.overlaps(ours);
         let charset = Charset::named(media_type.parameter("charset"));
         if takes(MEDIA_TYPES[0]) {
             return match json::parse(body, charset)
