@@ -22,8 +22,9 @@ pub enum DatabaseKind {
 #[derive(Debug)]
 pub struct DatabaseServer {
     kind: DatabaseKind,
-    folder: tempfile::TempDir,
+    // Before its folder goes: MySQL would wait for ever for its files.
     process: Option<Process>,
+    folder: tempfile::TempDir,
 }
 
 impl DatabaseKind {
