@@ -85,8 +85,9 @@ fn takes_own_alone(auth: Option<&RouteAuth>, providers: &Providers<'_>) -> bool 
 fn default_headers(own: Option<&Issuer>) -> Vec<IdentityHeader> {
     let claims =
         |names: &[&str]| IdentitySource::Claims(names.iter().copied().map(ClaimPath::name).collect());
-    let own = own.map(|own| own.form.user_id_claim.as_str()).filter(|claim| *claim != "user_id");
-    let user: Vec<&str> = own.into_iter().chain(["sub", "user_id"]).collect();
+    let usual = ["sub", "user_id"];
+    let own = own.map(|own| own.form.user_id_claim.as_str()).filter(|claim| !usual.contains(claim));
+    let user: Vec<&str> = own.into_iter().chain(usual).collect();
     let header =
         |name, source| IdentityHeader { name: HeaderName::from_static(name), source, optional: true };
     vec![
@@ -291,22 +292,25 @@ mod tests {
 
     #[test]
     fn the_user_of_our_own_tokens_is_told_by_the_claim_that_the_issuer_calls_so() {
-        let file = |providers: &str| {
+        let file = |claim: &str, providers: &str| {
             format!(
-                "issuer: {{ user_id_claim: account }}\n\
+                "issuer: {{ user_id_claim: {claim} }}\n\
                  providers: {{ p: {{ issuer: a, audiences: any, keys: {{ own: true }} }}, \
                  q: {{ issuer: b, audiences: any, algorithms: [RS256], keys: {{ jwks_url: 'https://b.example/keys' }} }} }}\n\
                  upstreams: {{ app: {{ endpoints: ['http://127.0.0.1:8000'] }} }}\n\
                  routes: [{{ match: {{ path: /* }}, auth: {{ providers: [{providers}] }}, upstream: app }}]\n"
             )
         };
-        let told = |providers: &str| {
-            let config = crate::config::read_text(&file(providers), Path::new("gateway.yaml"), &|_| None);
+        let told_by = |claim: &str, providers: &str| {
+            let config =
+                crate::config::read_text(&file(claim, providers), Path::new("gateway.yaml"), &|_| None);
             let header = config.expect("valid").routes[0].identity.headers[0].clone();
             let IdentitySource::Claims(claims) = header.source else { panic!("{header:?}") };
             claims.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
+        let told = |providers: &str| told_by("account", providers);
         assert_eq!(told("p"), ["account", "sub", "user_id"]);
+        assert_eq!(told_by("sub", "p"), ["sub", "user_id"]);
         assert_eq!(told("q"), ["sub", "user_id"]);
         // Another's `account` may be anything.
         assert_eq!(told("p, q"), ["sub", "user_id"]);

@@ -10,8 +10,8 @@ use super::model::{Compatibility, Sliding, TokenForm};
 use super::providers::refuse_repeated;
 use super::walk::{Node, Section};
 
-/// What RFC 7519, section 4.1 and sessions give a meaning of their own.
-const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "sid"];
+/// What RFC 7519, section 4.1 and sessions give a meaning of their own, but for `sub`.
+const REGISTERED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "sid"];
 
 /// Reads them.
 pub(super) fn read(
@@ -22,6 +22,8 @@ pub(super) fn read(
     let usual = TokenForm::usual();
     let mut taken: Vec<String> = REGISTERED.map(str::to_owned).to_vec();
     let user_id_claim = claim(section, "user_id_claim", usual.user_id_claim, &mut taken);
+    // It says who the user is, and so may that claim alone.
+    taken.push("sub".to_owned());
     let token_type_claim = claim(section, "token_type_claim", usual.token_type_claim, &mut taken);
     let jti_claim = claim(section, "jti_claim", usual.jti_claim, &mut taken);
     let lifetime =

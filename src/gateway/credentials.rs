@@ -205,16 +205,27 @@ fn header<'r>(name: &HeaderName, schemes: &[String], headers: &'r HeaderMap) -> 
 fn exact_header<'r>(name: &HeaderName, schemes: &[String], headers: &'r HeaderMap) -> Presented<'r> {
     let mut fields = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let Some(first) = fields.next() else { return Presented::Nothing };
-    let mut words = first.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let has_scheme = words.next().is_some_and(|scheme| schemes.iter().any(|ours| scheme == ours.as_bytes()));
-    match (has_scheme, fields.next()) {
-        (false, _) => Presented::Nothing,
-        // Joined, they have another token than either of them, or three words.
-        (true, Some(_)) => Presented::Unusable,
-        (true, None) => match (words.next(), words.next()) {
-            (Some(token), None) => Presented::Token(token.into()),
-            _ => Presented::Unusable,
-        },
+    let Some(second) = fields.next() else {
+        return exact(first, schemes)
+            .map_or_else(|no_token| no_token, |token| Presented::Token(token.into()));
+    };
+    let mut joined = [first, second].join(&b',');
+    for field in fields {
+        joined.push(b',');
+        joined.extend_from_slice(field);
+    }
+    exact(&joined, schemes).map_or_else(|no_token| no_token, |token| Presented::Token(token.to_vec().into()))
+}
+
+/// The token of a field, or what it shows instead.
+fn exact<'f>(field: &'f [u8], schemes: &[String]) -> Result<&'f [u8], Presented<'static>> {
+    let mut words = field.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    if !words.next().is_some_and(|scheme| schemes.iter().any(|ours| scheme == ours.as_bytes())) {
+        return Err(Presented::Nothing);
+    }
+    match (words.next(), words.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err(Presented::Unusable),
     }
 }
 

@@ -1,5 +1,10 @@
 //! Media types and ranges, read and compared as Django REST framework does it.
 
+use percent_encoding::percent_decode_str;
+
+/// In characters; Django REST framework takes a longer text for none of its media types.
+pub(super) const LONGEST: usize = 256;
+
 /// A media type or range with its parameters.
 pub(super) struct MediaType {
     main: String,
@@ -16,7 +21,11 @@ impl MediaType {
         let parameters = parts
             .filter_map(|part| {
                 let (name, value) = part.split_once('=')?;
-                Some((name.trim().to_lowercase(), unquoted(value.trim())))
+                let (name, value) = (name.trim().to_lowercase(), unquoted(value.trim()));
+                Some(match name.strip_suffix('*') {
+                    Some(name) => (name.to_owned(), unescaped(&value)),
+                    None => (name, value),
+                })
             })
             .collect();
         Self { main: main.to_owned(), sub: sub.to_owned(), parameters }
@@ -59,6 +68,14 @@ fn unquoted(value: &str) -> String {
     }
 }
 
+/// A value with its charset and language before it (RFC 8187, section 3.2); one without them is taken as it is.
+fn unescaped(value: &str) -> String {
+    match value.splitn(3, '\'').collect::<Vec<_>>()[..] {
+        [_, _, text] if !text.contains('\'') => percent_decode_str(text).decode_utf8_lossy().into_owned(),
+        _ => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +99,7 @@ mod tests {
         assert_eq!(parameter("a/b; boundary=x"), Some("x".to_owned()));
         assert_eq!(parameter("a/b; c=\"d;boundary=no\"; Boundary=\"x;\\\"y\""), Some("x;\"y".to_owned()));
         assert_eq!(parameter("a/b; c=d; boundary"), None);
+        assert_eq!(parameter("a/b; boundary*=utf-8''x%20y"), Some("x y".to_owned()));
+        assert_eq!(parameter("a/b; boundary*=x%20y"), Some("x%20y".to_owned()));
     }
 }

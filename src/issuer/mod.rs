@@ -45,7 +45,7 @@ use self::answer::Granted;
 use self::body::Body;
 use self::keys::Keys;
 use self::logout::Extent;
-use self::media_type::{MediaType, latin1};
+use self::media_type::{LONGEST, MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
 use self::site::{Exchange, Site};
@@ -252,7 +252,11 @@ impl Issuer {
         client: IpAddr,
         now: UnixTime,
     ) -> Result<Granted, Refused> {
-        negotiate(request.headers())?;
+        let format = match self.compatibility {
+            Compatibility::SimpleJwt => named_format(request.uri().query())?,
+            Compatibility::Tollgate => None,
+        };
+        negotiate(request.headers(), format)?;
         match *request.method() {
             Method::POST => {}
             Method::OPTIONS => {
@@ -327,16 +331,34 @@ impl Issuer {
     }
 }
 
-/// Whether the client takes JSON. Django REST framework offers HTML too; who asks for that gets JSON here.
-fn negotiate(headers: &HeaderMap) -> Result<(), Refused> {
+/// The media types of Django REST framework's answers. Who asks for the second gets JSON here.
+const RENDERED: [&str; 2] = ["application/json", "text/html"];
+
+/// So many media ranges of an `Accept` are looked at, as Django REST framework does.
+const MOST_RANGES: usize = 64;
+
+/// The only one of [`RENDERED`] that a query leaves, as `?format=json` does.
+fn named_format(query: Option<&str>) -> Result<Option<&'static str>, Refused> {
+    let format = query.and_then(|query| body::last_of(query, "format")).unwrap_or_default();
+    match format.as_str() {
+        "" => Ok(None),
+        "json" => Ok(Some(RENDERED[0])),
+        "api" => Ok(Some(RENDERED[1])),
+        _ => Err(Refused::UnknownFormat),
+    }
+}
+
+/// Whether the client takes what is rendered, or the one of them that it named.
+fn negotiate(headers: &HeaderMap, format: Option<&str>) -> Result<(), Refused> {
     let mut accepts = headers.get_all(ACCEPT).iter().peekable();
     if accepts.peek().is_none() {
         return Ok(());
     }
     let takes_ours = accepts.any(|value| {
-        latin1(value.as_bytes()).split(',').any(|range| {
-            let range = MediaType::parse(range);
-            range.overlaps("application/json") || range.overlaps("text/html")
+        let value = latin1(value.as_bytes());
+        let ranges = value.split(',').map(str::trim).filter(|range| (1..=LONGEST).contains(&range.len()));
+        ranges.take(MOST_RANGES).map(MediaType::parse).any(|range| {
+            RENDERED.iter().any(|ours| format.is_none_or(|only| only == *ours) && range.overlaps(ours))
         })
     });
     if takes_ours { Ok(()) } else { Err(Refused::NotAcceptable) }

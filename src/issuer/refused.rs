@@ -19,6 +19,8 @@ const RETRY_AFTER: u32 = 1;
 /// A request that is not granted. It holds no credentials: it may be logged.
 #[derive(Debug)]
 pub(super) enum Refused {
+    /// The query names a format that is none of the answers'.
+    UnknownFormat,
     /// `Accept` takes no JSON.
     NotAcceptable,
     /// Neither POST nor OPTIONS.
@@ -100,6 +102,7 @@ impl TokenFault {
 impl Refused {
     pub(super) fn status(&self) -> StatusCode {
         match self {
+            Self::UnknownFormat => StatusCode::NOT_FOUND,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -129,6 +132,7 @@ impl Refused {
         let with_code = |text: &str, code: &str| json!({"detail": text, "code": code});
         let non_field = |text: String| json!({"non_field_errors": [text]});
         match self {
+            Self::UnknownFormat => detail("Not found.".to_owned()),
             Self::NotAcceptable => detail("Could not satisfy the request Accept header.".to_owned()),
             Self::Method(method) => detail(format!("Method \"{method}\" not allowed.")),
             Self::UnsupportedMediaType(named) => {
@@ -185,7 +189,8 @@ impl Refused {
             | Self::Hook(_)
             | Self::Query(_)
             | Self::TooLong(_) => Some(RETRY_AFTER),
-            Self::NotAcceptable
+            Self::UnknownFormat
+            | Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
             | Self::Malformed(_)
@@ -205,7 +210,8 @@ impl Refused {
 
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
-            Self::NotAcceptable
+            Self::UnknownFormat
+            | Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
             | Self::Malformed(_)
@@ -229,7 +235,8 @@ impl Refused {
     pub(super) const fn log_detail(&self) -> Option<&'static str> {
         match self {
             Self::Throttled { limit, .. } => Some(limit.as_str()),
-            Self::NotAcceptable
+            Self::UnknownFormat
+            | Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
             | Self::Malformed(_)
@@ -262,7 +269,8 @@ impl Refused {
             Self::Query(error) => Some(error.into()),
             Self::TooLong(error) => Some(error.into()),
             Self::Internal(error) => Some(error),
-            Self::NotAcceptable
+            Self::UnknownFormat
+            | Self::NotAcceptable
             | Self::Method(_)
             | Self::UnsupportedMediaType(_)
             | Self::Malformed(_)

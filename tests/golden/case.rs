@@ -1,5 +1,5 @@
-//! The file of recorded answers, `tests/data/simplejwt/golden.json`, as types, and with them those of `names.json`, which
-//! has the same form and no recording: what it expects, both sides must answer.
+//! The file of recorded answers, `tests/data/simplejwt/golden.json`, as types, and with them those of `names.json` and
+//! `wire.json`, which have the same form and no recording: what they expect, both sides must answer.
 //!
 //! Unknown members are errors: a case must not pass because a part of it was not understood.
 
@@ -14,7 +14,7 @@ pub(crate) struct Golden {
     pub(crate) cases: Vec<Case>,
 }
 
-/// The file of cases that were not recorded.
+/// A file of cases that were not recorded.
 #[derive(Deserialize)]
 struct More {
     cases: Vec<Case>,
@@ -136,9 +136,12 @@ impl Golden {
     pub(crate) fn read() -> Self {
         let mut golden: Self = serde_json::from_str(include_str!("../data/simplejwt/golden.json"))
             .expect("the recorded answers");
-        let more: More =
-            serde_json::from_str(include_str!("../data/simplejwt/names.json")).expect("more cases");
-        golden.cases.extend(more.cases);
+        for more in
+            [include_str!("../data/simplejwt/names.json"), include_str!("../data/simplejwt/wire.json")]
+        {
+            let more: More = serde_json::from_str(more).expect("more cases");
+            golden.cases.extend(more.cases);
+        }
         golden
     }
 }

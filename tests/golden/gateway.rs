@@ -151,6 +151,7 @@ async fn start(
             "token_blacklist": { "mirror": { "token_text": true } },
         } });
     }
+    let [_, _, user_claim] = profile.usual_claims();
     let mut auth = json!({ "providers": ["local"], "user_check": { "max_age": "0s" } });
     if let Some(token_from) = profile.token_from() {
         auth["token_from"] = token_from;
@@ -163,7 +164,7 @@ async fn start(
         .push_route(json!({
             "match": { "path": PROTECTED },
             "auth": auth,
-            "identity": { "headers": { "X-User-Id": { "claim": "user_id" } } },
+            "identity": { "headers": { "X-User-Id": { "claim": user_claim } } },
             "upstream": application.url(),
         }))
         .into();

@@ -1,5 +1,5 @@
 //! Replays the recorded answers of djangorestframework-simplejwt, under all profiles that they were recorded under, and
-//! cases of one more profile, one trial a case: against the running program over TLS, the protected view being an application behind it, and against
+//! cases beyond them under two more profiles, one trial a case: against the running program over TLS, the protected view being an application behind it, and against
 //! the real SimpleJWT, so that the comparison is honest.
 //!
 //! `case` reads the recording, `replay` plays a case over a `wire::Wire` and compares. Where it leaves the recording stands

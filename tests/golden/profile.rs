@@ -1,4 +1,4 @@
-//! The four profiles of settings that the recording was made under, and one more.
+//! The four profiles of settings that the recording was made under, and two more.
 
 use serde_json::{Value, json};
 
@@ -17,10 +17,12 @@ pub(crate) enum Profile {
     S,
     /// Names of the site's own: the header and its types, the claims of the fingerprint and of a sliding token's end.
     N,
+    /// Names of the site's own for the claims that every token has, with rotation and blacklist.
+    U,
 }
 
 impl Profile {
-    pub(crate) const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::S, Self::N];
+    pub(crate) const ALL: [Self; 6] = [Self::A, Self::B, Self::C, Self::S, Self::N, Self::U];
 
     pub(crate) const fn letter(self) -> &'static str {
         match self {
@@ -29,12 +31,13 @@ impl Profile {
             Self::C => "C",
             Self::S => "S",
             Self::N => "N",
+            Self::U => "U",
         }
     }
 
     pub(crate) const fn algorithm(self) -> &'static str {
         match self {
-            Self::A | Self::B | Self::S | Self::N => "HS256",
+            Self::A | Self::B | Self::S | Self::N | Self::U => "HS256",
             Self::C => "RS256",
         }
     }
@@ -42,7 +45,7 @@ impl Profile {
     /// The claim with the fingerprint of the user's password.
     pub(crate) const fn revoke_token_claim(self) -> Option<&'static str> {
         match self {
-            Self::A | Self::B | Self::S => None,
+            Self::A | Self::B | Self::S | Self::U => None,
             Self::C => Some("hash_password"),
             Self::N => Some("hp"),
         }
@@ -51,15 +54,23 @@ impl Profile {
     /// The claim with the time until which a sliding token may be refreshed.
     pub(crate) const fn refresh_exp_claim(self) -> &'static str {
         match self {
-            Self::A | Self::B | Self::C | Self::S => "refresh_exp",
+            Self::A | Self::B | Self::C | Self::S | Self::U => "refresh_exp",
             Self::N => "rexp",
+        }
+    }
+
+    /// The claims that say a token's type, its own name and its user.
+    pub(crate) const fn usual_claims(self) -> [&'static str; 3] {
+        match self {
+            Self::A | Self::B | Self::C | Self::S | Self::N => ["token_type", "jti", "user_id"],
+            Self::U => ["tt", "tid", "sub"],
         }
     }
 
     /// Where routes look for tokens, if not in the usual place.
     pub(crate) fn token_from(self) -> Option<Value> {
         match self {
-            Self::A | Self::B | Self::C | Self::S => None,
+            Self::A | Self::B | Self::C | Self::S | Self::U => None,
             Self::N => Some(json!({ "header": "X-Access-Token", "scheme": ["JWT", "Bearer"] })),
         }
     }
@@ -104,6 +115,13 @@ impl Profile {
                     "sliding_refresh": "/api/token/sliding/refresh/",
                 },
             }),
+            Self::U => json!({
+                "rotate_refresh_tokens": true,
+                "blacklist_after_rotation": true,
+                "token_type_claim": "tt",
+                "jti_claim": "tid",
+                "user_id_claim": "sub",
+            }),
         };
         if let (Value::Object(issuer), Value::Object(more)) = (&mut issuer, more) {
             issuer.extend(more);
@@ -114,7 +132,9 @@ impl Profile {
     /// The gateway's provider of its own tokens.
     pub(crate) fn provider(self) -> Value {
         match self {
-            Self::A | Self::B | Self::S | Self::N => json!({ "issuer": "any", "keys": { "own": true } }),
+            Self::A | Self::B | Self::S | Self::N | Self::U => {
+                json!({ "issuer": "any", "keys": { "own": true } })
+            }
             Self::C => json!({
                 "issuer": "https://issuer.example.test",
                 "audiences": ["wire-api"],
@@ -126,7 +146,7 @@ impl Profile {
 
     pub(crate) fn signing_key(self, keys: &TestKeys) -> &str {
         match self {
-            Self::A | Self::B | Self::S | Self::N => &keys.hs256_secret,
+            Self::A | Self::B | Self::S | Self::N | Self::U => &keys.hs256_secret,
             Self::C => &keys.rs256_private_pem,
         }
     }

@@ -18,14 +18,17 @@ use crate::wire::{PROTECTED, Sent, Whose, Wire, now};
 const CLOCK_TOLERANCE: i32 = 2;
 
 /// The claims of a token, in this order.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 14] = [
     "token_type",
+    "tt",
     "exp",
     "iat",
     "jti",
+    "tid",
     "refresh_exp",
     "rexp",
     "user_id",
+    "sub",
     "hash_password",
     "hp",
     "aud",

@@ -84,15 +84,16 @@ fn base(
     more: &Map<String, Value>,
     now: Duration,
 ) -> Value {
+    let [type_claim, jti_claim, user_claim] = profile.usual_claims().map(str::to_owned);
     let mut claims = Map::new();
-    claims.insert("token_type".to_owned(), json!(token_type));
+    claims.insert(type_claim, json!(token_type));
     claims.insert("exp".to_owned(), json!(now.as_secs() + 3600));
     claims.insert("iat".to_owned(), json!(now.as_secs()));
-    claims.insert("jti".to_owned(), json!(jti));
+    claims.insert(jti_claim, json!(jti));
     if token_type == "sliding" {
         claims.insert(profile.refresh_exp_claim().to_owned(), json!(now.as_secs() + 86_400));
     }
-    claims.insert("user_id".to_owned(), json!("1"));
+    claims.insert(user_claim, json!("1"));
     claims.extend(more.clone());
     claims.extend(spec.set.clone());
     for name in &spec.drop {

@@ -80,6 +80,24 @@ mod in_a_header {
     }
 
     #[test]
+    fn in_simplejwts_manner_several_fields_are_one_joined_by_commas() {
+        let shown = |fields: &[&str]| {
+            let fields: Vec<_> = fields.iter().map(|field| (AUTHORIZATION, *field)).collect();
+            let head = head("/", &fields);
+            match Credentials::new(&[authorization()]).read_exactly(true).presented(&head) {
+                Presented::Token(text) => String::from_utf8_lossy(&text).into_owned(),
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(shown(&["Bearer a"]), "a");
+        assert_eq!(shown(&["Bearer a", ""]), "a,");
+        assert_eq!(shown(&["Bearer a", "b", "c"]), "a,b,c");
+        assert_eq!(shown(&["Bearer", "a"]), "Nothing");
+        assert_eq!(shown(&["Basic a", "Bearer b"]), "Nothing");
+        assert_eq!(shown(&["Bearer a", "Bearer b"]), "Unusable");
+    }
+
+    #[test]
     fn a_usual_token_is_not_copied() {
         let head = head("/", &[(AUTHORIZATION, "Bearer a.b.c")]);
         let credentials = Credentials::new(&[authorization()]);

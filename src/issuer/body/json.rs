@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::charset::Charset;
 use super::{Input, Text};
 
 /// Deeper bodies are refused. Python gives up at its recursion limit, about 1000, with an uncaught error.
@@ -32,8 +33,8 @@ impl fmt::Display for JsonError {
     }
 }
 
-pub(super) fn parse(body: &[u8]) -> Result<Document, JsonError> {
-    let text = decode(body)?;
+pub(super) fn parse(body: &[u8], charset: Charset) -> Result<Document, JsonError> {
+    let text = charset.decode(body).map_err(JsonError)?;
     let chars: Vec<char> = text.chars().collect();
     let scanner = Scanner { chars: &chars };
     if chars.first() == Some(&'\u{feff}') {
@@ -55,27 +56,6 @@ pub(super) fn parse(body: &[u8]) -> Result<Document, JsonError> {
         Value::Text(_) => Document::Other("str"),
         Value::List => Document::Other("list"),
     })
-}
-
-/// Decodes as a stream of Python's does: a character that breaks off at the very end is passed over.
-fn decode(body: &[u8]) -> Result<&str, JsonError> {
-    let error = match std::str::from_utf8(body) {
-        Ok(text) => return Ok(text),
-        Err(error) => error,
-    };
-    let start = error.valid_up_to();
-    let Some(length) = error.error_len() else {
-        return Ok(std::str::from_utf8(&body[..start]).unwrap_or_default());
-    };
-    let byte = body[start];
-    let is_start = (0xc2..=0xf4).contains(&byte);
-    let reason = if is_start { "invalid continuation byte" } else { "invalid start byte" };
-    Err(JsonError(if length == 1 {
-        format!("'utf-8' codec can't decode byte 0x{byte:02x} in position {start}: {reason}")
-    } else {
-        let last = start + length - 1;
-        format!("'utf-8' codec can't decode bytes in position {start}-{last}: {reason}")
-    }))
 }
 
 enum Value {

@@ -1,5 +1,6 @@
 //! Reads the body of a token request as Django REST framework does: JSON, form or multipart.
 
+mod charset;
 mod form;
 mod json;
 mod multipart;
@@ -8,7 +9,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::media_type::{MediaType, latin1};
+use self::charset::Charset;
+use super::media_type::{LONGEST, MediaType, latin1};
 use super::refused::Refused;
 
 /// The media types of bodies, in the order in which they are tried.
@@ -44,6 +46,15 @@ impl From<String> for Input {
     }
 }
 
+/// The value of a parameter of a query; of several of one name the last.
+pub(super) fn last_of(query: &str, name: &str) -> Option<String> {
+    let parameters = form::parse(query.as_bytes(), Charset::Utf8);
+    parameters.into_iter().rev().find_map(|(parameter, value)| match value {
+        Input::Text(value) if parameter == name => Some(value.text),
+        _ => None,
+    })
+}
+
 impl Body {
     /// Reads the body of a request. An empty one is an empty object, whatever its type.
     pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Self, Refused> {
@@ -52,9 +63,10 @@ impl Body {
         }
         let named = headers.get(CONTENT_TYPE).map(|value| latin1(value.as_bytes())).unwrap_or_default();
         let media_type = MediaType::parse(&named);
-        let takes = |ours: &str| media_type.overlaps(ours);
+        let takes = |ours: &str| named.len() <= LONGEST && media_type.overlaps(ours);
+        let charset = Charset::named(media_type.parameter("charset"));
         if takes(MEDIA_TYPES[0]) {
-            return match json::parse(body)
+            return match json::parse(body, charset)
                 .map_err(|error| Refused::Malformed(format!("JSON parse error - {error}")))?
             {
                 json::Document::Object(fields) => Ok(Self(fields)),
@@ -63,15 +75,12 @@ impl Body {
             };
         }
         if takes(MEDIA_TYPES[1]) {
-            return Ok(Self(form::parse(body)));
+            return Ok(Self(form::parse(body, charset)));
         }
         if takes(MEDIA_TYPES[2]) {
-            return multipart::parse(body, media_type.parameter("boundary")).map(Self).map_err(|boundary| {
-                Refused::Malformed(format!(
-                    "Multipart form parse error - Invalid boundary in multipart: {}",
-                    boundary.as_deref().unwrap_or("None")
-                ))
-            });
+            return multipart::parse(body, media_type.parameter("boundary"), charset)
+                .map(Self)
+                .map_err(|error| Refused::Malformed(format!("Multipart form parse error - {error}")));
         }
         drop(media_type);
         Err(Refused::UnsupportedMediaType(named))

@@ -1,6 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
+fn parse(body: &[u8]) -> Result<Document, JsonError> {
+    super::parse(body, Charset::Utf8)
+}
+
 fn fields(text: &str) -> Vec<(String, Input)> {
     match parse(text.as_bytes()) {
         Ok(Document::Object(fields)) => fields,
