@@ -68,14 +68,19 @@ async fn a_storm_of_logins_is_turned_away_and_those_within_are_served() {
 async fn an_unknown_name_costs_as_much_time_as_a_wrong_password() {
     let site = Site::start().await;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..5 {
+    let alike = |[wrong, unknown]: [Duration; 2]| unknown * 2 > wrong && wrong * 2 > unknown;
+    // The fastest of more, while other programs keep one of them waiting.
+    for round in 0..40 {
+        if round >= 5 && alike(fastest) {
+            break;
+        }
         for (fastest, name) in fastest.iter_mut().zip(["ada", "nobody"]) {
             let start = Instant::now();
             assert_eq!(site.login_with(name, "wrong").await.status, 401);
             *fastest = start.elapsed().min(*fastest);
         }
     }
-    assert!(fastest[1] * 2 > fastest[0], "{fastest:?}");
+    assert!(alike(fastest), "{fastest:?}");
 }
 
 #[tokio::test]
