@@ -13,6 +13,7 @@ const ELSEWHERE: &str = "0.0.0.0";
 /// The settings of a URL, in the words of the kind.
 struct Words {
     required: &'static str,
+    any_name: &'static str,
     verified: &'static str,
     disabled: &'static str,
     ca: &'static str,
@@ -22,12 +23,14 @@ fn words(kind: DatabaseKind) -> Words {
     match kind {
         DatabaseKind::Postgres => Words {
             required: "sslmode=require",
+            any_name: "sslmode=verify-ca",
             verified: "sslmode=verify-full",
             disabled: "sslmode=disable",
             ca: "sslrootcert",
         },
         DatabaseKind::MariaDb => Words {
             required: "ssl-mode=REQUIRED",
+            any_name: "ssl-mode=VERIFY_CA",
             verified: "ssl-mode=VERIFY_IDENTITY",
             disabled: "ssl-mode=DISABLED",
             ca: "ssl-ca",
@@ -55,7 +58,7 @@ pub(crate) async fn certificates(kind: DatabaseKind) {
     let authority = Authority::new();
     let certificate = authority.issue(&[ELSEWHERE]);
     let server = DatabaseServer::start_on_network(kind, Some(&certificate)).await;
-    let Words { required, verified, disabled, ca } = words(kind);
+    let Words { required, any_name, verified, disabled, ca } = words(kind);
     for (host, settings, said) in [
         // The server itself wants TLS, so that whoever is let in speaks it.
         (
@@ -68,6 +71,7 @@ pub(crate) async fn certificates(kind: DatabaseKind) {
         (ELSEWHERE, format!("{ca}=another.pem"), "BadSignature"),
         (ELSEWHERE, format!("{verified}&{ca}=another.pem"), "BadSignature"),
         (HERE, format!("{verified}&{ca}=database.pem"), "not valid for name"),
+        (HERE, any_name.to_owned(), "UnknownIssuer"),
         (ELSEWHERE, format!("{ca}=missing.pem"), "No such file"),
     ] {
         let refusal = refusal(&server.url_at(host, &settings), &authority, "eve");
@@ -76,6 +80,7 @@ pub(crate) async fn certificates(kind: DatabaseKind) {
     for (number, (host, settings)) in [
         (ELSEWHERE, format!("{ca}=database.pem")),
         (ELSEWHERE, format!("{verified}&{ca}=database.pem")),
+        (HERE, format!("{any_name}&{ca}=database.pem")),
         (ELSEWHERE, required.to_owned()),
         (HERE, required.to_owned()),
         (HERE, String::new()),
@@ -107,7 +112,7 @@ pub(crate) async fn certificates(kind: DatabaseKind) {
 pub(crate) async fn no_tls(kind: DatabaseKind) {
     let authority = Authority::new();
     let server = DatabaseServer::start_on_network(kind, None).await;
-    let Words { required, verified, disabled, ca } = words(kind);
+    let Words { required, verified, disabled, ca, .. } = words(kind);
     for (host, settings) in [
         (ELSEWHERE, String::new()),
         (ELSEWHERE, format!("{ca}=database.pem")),
