@@ -13,7 +13,7 @@ use super::Process;
 use super::tls::Issued;
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DatabaseKind {
     /// PostgreSQL, with the role and the database `site`.
     Postgres,
@@ -106,8 +106,8 @@ impl DatabaseServer {
         }
         server.run().await;
         match kind {
-            DatabaseKind::Postgres => server.statement("postgres", "CREATE DATABASE site"),
-            DatabaseKind::MariaDb => server.statement("", "CREATE DATABASE site"),
+            DatabaseKind::Postgres => server.execute_in("postgres", "CREATE DATABASE site"),
+            DatabaseKind::MariaDb => server.execute_in("", "CREATE DATABASE site"),
         }
         server
     }
@@ -187,10 +187,11 @@ impl DatabaseServer {
 
     /// Carries a statement out, or several, in the database `site`.
     pub fn execute(&self, statement: &str) {
-        self.statement("site", statement);
+        self.execute_in("site", statement);
     }
 
-    fn statement(&self, database: &str, statement: &str) {
+    /// As [`DatabaseServer::execute`], in another database of it.
+    pub fn execute_in(&self, database: &str, statement: &str) {
         let mut client = match self.kind {
             DatabaseKind::Postgres => {
                 let mut client = Command::new(postgres("psql"));
