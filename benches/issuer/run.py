@@ -3,6 +3,9 @@
 Both serve plain HTTP on the loopback address from SQLite in WAL mode with `synchronous=FULL`; SimpleJWT by gunicorn
 with one worker and the keep-alive of its thread worker. The same load asks both, in turn: clients with a connection
 and a session of their own each. What the load itself costs does not count.
+
+A login is for the most part a hash. So it is measured twice, of Tollgate's own users and of those in the site's table,
+and each table of logins says what the hash costs by itself.
 """
 
 import argparse
@@ -102,7 +105,13 @@ def obtain(client, _pair):
     return log_in(client)
 
 
-ACTIONS = {"verify": verify, "refresh": refresh, "obtain": obtain}
+# What is asked, and which Tollgate it is asked of.
+ACTIONS = [
+    ("verify", verify, "tollgate"),
+    ("refresh", refresh, "tollgate"),
+    ("obtain, each with its own hash", obtain, "tollgate"),
+    ("obtain, both with the site's table", obtain, "tollgate-on-django"),
+]
 
 
 def measure(server, action, seconds):
@@ -155,13 +164,17 @@ def start_simplejwt(python, folder):
     return Server("simplejwt", command, 18091, env)
 
 
-def start_tollgate(program, folder):
+def start_tollgate(program, folder, name, port, users="own"):
+    """A gateway with its own store; `users` is what stands in the file."""
+    folder = folder / name
+    folder.mkdir()
     (folder / "gateway.yaml").write_text(
         f"""
-server: {{ listeners: {{ address: "127.0.0.1:18092" }}, workers: 1 }}
-admin: {{ address: "127.0.0.1:18093" }}
+server: {{ listeners: {{ address: "127.0.0.1:{port}" }}, workers: 1 }}
+admin: {{ address: "127.0.0.1:{port + 1}" }}
 issuer:
   store: sqlite://tollgate.db
+  users: {users}
   algorithm: HS256
   signing_key: "${{SIGNING_KEY}}"
 observability: {{ access_log: {{ to: "off" }} }}
@@ -169,24 +182,32 @@ upstreams: {{ echo: {{ builtin: echo }} }}
 routes: [ {{ match: {{ path: /* }}, auth: none, upstream: echo }} ]
 """
     )
-    add = [program, "--config", folder / "gateway.yaml", "user", "add", "ada", "--password-stdin"]
-    env = {"SIGNING_KEY": SIGNING_KEY}
-    environment = {**os.environ, **env}
-    subprocess.run(add, check=True, input=PASSWORD + "\n", text=True, stdout=subprocess.DEVNULL, env=environment)
-    return Server("tollgate", [program, "--config", folder / "gateway.yaml", "run"], 18092, env)
+    command = [program, "--config", folder / "gateway.yaml"]
+    environment = {**os.environ, "SIGNING_KEY": SIGNING_KEY}
+    if users == "own":
+        add = [*command, "user", "add", "ada", "--password-stdin"]
+        subprocess.run(add, check=True, input=PASSWORD + "\n", text=True, stdout=subprocess.DEVNULL, env=environment)
+    return Server(name, [*command, "run"], port, environment)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tollgate", required=True)
     parser.add_argument("--python", required=True)
+    parser.add_argument("--argon2id", required=True, type=float, help="what one costs Tollgate, in milliseconds")
+    parser.add_argument("--pbkdf2", required=True, type=float, help="likewise")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tollgate-issuer-") as folder:
         folder = Path(folder)
-        servers = [start_simplejwt(options.python, folder), start_tollgate(options.tollgate, folder)]
+        site = f"{{ django: {{ database: 'sqlite://{folder / 'site.sqlite3'}' }} }}"
+        servers = [
+            start_simplejwt(options.python, folder),
+            start_tollgate(options.tollgate, folder, "tollgate", 18092),
+            start_tollgate(options.tollgate, folder, "tollgate-on-django", 18094, site),
+        ]
         try:
             for server in servers:
                 server.wait()
@@ -194,7 +215,13 @@ def main():
         finally:
             for server in servers:
                 server.stop()
-    table += f"\nOne hash of a password by Django's default (PBKDF2): {hash_cost(options.python):.0f} ms of CPU.\n"
+    own, ours, theirs = options.argon2id, options.pbkdf2, hash_cost(options.python)
+    table += (
+        "\n| one hash of a password | ms of CPU |\n| --- | --- |\n"
+        f"| Django's default, PBKDF2, by Python's hashlib | {theirs:.1f} |\n"
+        f"| the same by Tollgate | {ours:.1f} |\n"
+        f"| argon2id, with which Tollgate keeps its own users' passwords | {own:.1f} |\n"
+    )
     print(table)
     if options.write:
         text = RESULTS.read_text()
@@ -207,17 +234,18 @@ def run(servers, options):
         "| action | SimpleJWT, ms of CPU | Tollgate, ms of CPU | SimpleJWT / Tollgate | requests/s |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, action in ACTIONS.items():
+    for name, action, gateway in ACTIONS:
         costs, rates = {}, {}
+        compared = [server for server in servers if server.name in ("simplejwt", gateway)]
         for turn in range(options.rounds + 1):
-            for server in servers:
+            for server in compared:
                 cost, rate = measure(server, action, options.seconds)
                 # The first round only warms up.
                 if turn:
                     costs.setdefault(server.name, []).append(cost)
                     rates.setdefault(server.name, []).append(rate)
-        theirs, ours = (statistics.median(costs[server.name]) for server in servers)
-        speeds = ", ".join(f"{statistics.median(rates[server.name]):.0f}" for server in servers)
+        theirs, ours = (statistics.median(costs[server.name]) for server in compared)
+        speeds = ", ".join(f"{statistics.median(rates[server.name]):.0f}" for server in compared)
         lines.append(f"| {name} | {theirs:.3f} | {ours:.4f} | {theirs / ours:.1f} | {speeds} |")
     return "\n".join(lines) + "\n"
 

@@ -99,11 +99,14 @@ impl Issuer {
 
     /// Ends a refresh token of no session; or the session, if one was begun with it meanwhile.
     async fn end_unused(&self, text: &str, token: &RefreshPresented, now: UnixTime) -> Result<(), Refused> {
-        // The row keeps every gateway from an exchange that has begun already.
-        if self.sessions.blacklist(token.old(), None).await?.is_none() {
+        // The row keeps every gateway from an exchange that has begun already. A session may have begun without one.
+        let Some(ended) = self.sessions.blacklist(token.old(), Some(self.ending(now))).await? else {
             let token = self.look_at_any_refresh(text, now).await?;
             let session = self.session_of_used(text, &token, now).await?;
             return self.end_one(&session, now).await;
+        };
+        if let Some(user) = token.user().into_id().map(UserId::new) {
+            self.sessions_ended(SessionEvent::EndedByLogout, &user, &ended, now);
         }
         self.revoke(&[self.revocation_of(token.claims(), token.old().expires_at)], now).await
     }

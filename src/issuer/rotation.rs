@@ -20,7 +20,7 @@ use crate::store::{
 
 /// A token that came again although it was exchanged.
 pub(super) struct CameAgain {
-    /// Its session, which lives; `None` for one that SimpleJWT issued, of which no session is known.
+    /// Its session, which lives; `None` for one that names no user.
     session: Option<SessionRecord>,
     /// The row of its successor, if nobody has used that.
     unused_successor: Option<RefreshRecord>,
@@ -33,7 +33,10 @@ impl Issuer {
         if let Some(granted) = self.exchange_foreign(text, now).await? {
             return Ok(granted);
         }
-        let old = self.look_at_refresh(text, now).await?;
+        let mut old = self.look_at_refresh(text, now).await?;
+        if old.blacklisted == Blacklisted::No && self.adopt(text, &old, now).await? {
+            old = self.look_at_refresh(text, now).await?;
+        }
         if old.blacklisted != Blacklisted::No {
             return self.repeat(text, &old, now).await;
         }
@@ -58,17 +61,12 @@ impl Issuer {
             Compatibility::Tollgate => {
                 let session = living_session(text, old)?;
                 let user = self.session_user(session, old.members()).await?;
-                let mut claims = self.mint.refresh_claims(&user, &session.sid, now);
-                self.add_fresh_claims(&mut claims, &user, Occasion::Refresh(old.members())).await?;
-                (Some(user.id), claims)
+                let claims = self.mint.refresh_claims(&user, &session.sid, now);
+                (Some(user), claims)
             }
             Compatibility::SimpleJwt => {
                 let user = self.claimed_user(old.user()).await?;
-                let mut claims = self.mint.renewed(old.members(), now);
-                if let Some(user) = &user {
-                    self.add_fresh_claims(&mut claims, user, Occasion::Refresh(old.members())).await?;
-                }
-                (user.map(|user| user.id), claims)
+                (user, self.mint.renewed(old.members(), now))
             }
         };
         let session = old.session();
@@ -79,6 +77,11 @@ impl Issuer {
         if end.is_some_and(|end| end <= now) {
             return Err(TokenFault::Expired.into());
         }
+        // Nobody is asked for a session that is over.
+        if let Some(user) = &user {
+            self.add_fresh_claims(&mut claims, user, Occasion::Refresh(old.members())).await?;
+        }
+        let user = user.map(|user| user.id);
         mint::cap(&mut claims, end);
         let retire = self.rotate && self.blacklist_after_rotation;
         let mut stamp = Stamp { jti: mint::new_id(), issued_at: now, end };
@@ -250,7 +253,7 @@ impl Issuer {
         members: &Map<String, Value>,
     ) -> Result<User, Refused> {
         let user = self.users.by_id(session.user.as_str()).await?;
-        let user = user.filter(|user| user.active).ok_or(Refused::Account)?;
+        let user = user.filter(|user| self.may_refresh(user)).ok_or(Refused::Account)?;
         // A changed password ends what was made by the old one, and a refresh would make a new fingerprint.
         if let Some(claim) = &self.form.revoke_token_claim {
             let known = user.password.as_ref().map(fingerprint::of);
@@ -269,8 +272,13 @@ impl Issuer {
             UserClaim::Id(id) => self.users.by_id(&id).await?,
             UserClaim::Impossible => None,
         };
-        let lets_in = |user: &User| user.active || !self.form.check_user_is_active;
-        user.filter(lets_in).map(Some).ok_or(Refused::Account)
+        user.filter(|user| self.may_refresh(user)).map(Some).ok_or(Refused::Account)
+    }
+
+    /// Whether a user gets new tokens for old ones.
+    fn may_refresh(&self, user: &User) -> bool {
+        let all_may = self.compatibility == Compatibility::SimpleJwt && !self.form.check_user_is_active;
+        user.active || all_may
     }
 }
 

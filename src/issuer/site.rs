@@ -17,12 +17,12 @@ use super::mint::{self, Stamp};
 use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
-use crate::config::{self, Predecessor, TokenForm};
+use crate::config::{self, Compatibility, Predecessor, TokenForm};
 use crate::jwt::{Claims, Limits, Policy, PolicyError, parse};
 use crate::providers::{self, KeysOf, Provider, ProviderError};
 use crate::store::{
-    AccessToken, DjangoBlacklist, Ended, Ending, Login, MirroredToken, NewSession, OpenError, Revocation,
-    Revoked, Sessions, StoreError, User, UserId, Which,
+    AccessToken, DjangoBlacklist, Ended, Ending, Login, MirroredToken, NewSession, OldToken, OpenError,
+    RefreshToken, Revocation, Revoked, Sessions, StoreError, User, UserId, Which,
 };
 
 /// What ends all tokens of a user that other issuers handed out, whether or not they were exchanged. Those of an issuer of
@@ -82,6 +82,36 @@ impl Issuer {
                 self.repeat(text, &old, now).await.map(Some)
             }
             answer => answer.map(Some),
+        }
+    }
+
+    /// Begins a session for a refresh token that the site made with the same key, in whose manner it is taken, and that is
+    /// used here for the first time: so it can be logged out as any other. Tells whether there is a session now.
+    pub(super) async fn adopt(
+        &self,
+        text: &str,
+        token: &RefreshPresented,
+        now: UnixTime,
+    ) -> Result<bool, Refused> {
+        if self.compatibility == Compatibility::Tollgate || token.record.is_some() {
+            return Ok(false);
+        }
+        let Some(user) = self.claimed_user(token.user()).await? else { return Ok(false) };
+        let session = NewSession { sid: mint::new_id(), user: user.id, started_at: now };
+        let OldToken { jti, expires_at } = token.old();
+        let login = Login {
+            session: &session,
+            refresh: &RefreshToken { jti: jti.to_owned(), hash: mint::hash(text), expires_at, claims: None },
+            // Those of the site are not known.
+            access: AccessToken { expires_at: now, jti: None },
+            replaces: None,
+            most: None,
+            ending: self.ending(now),
+        };
+        match self.sessions.start_session(&login).await {
+            // Or another was faster.
+            Ok(_) | Err(StoreError::Conflict) => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
 

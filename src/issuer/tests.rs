@@ -1,3 +1,4 @@
+mod adopted;
 mod faults;
 mod key_files;
 mod logins;

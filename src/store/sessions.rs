@@ -151,7 +151,7 @@ pub struct RefreshRecord {
     pub handed_out_at: UnixTime,
     /// Its claims as they were given to [`Sessions::rotate`]; gone when it was used.
     pub claims: Option<Vec<u8>>,
-    /// Its session; `None` for a token that no login here made.
+    /// Its session; `None` for a token that names no user.
     pub session: Option<SessionRecord>,
 }
 

@@ -3,6 +3,7 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
+use crate::base::ByteSize;
 use crate::store::{Admission, Answer, LogIn, StoreError, User, UserId};
 
 /// Seconds after a login.
@@ -264,6 +265,45 @@ async fn a_session_has_an_absolute_end() {
     pair(&site.refresh_at(&first, at(599)).await);
 }
 
+/// A hook that takes connections and answers none.
+fn silent_hook(listener: &std::net::TcpListener) -> config::ClaimHook {
+    config::ClaimHook {
+        url: format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap(),
+        fetch: config::Fetch {
+            connect_timeout: Duration::from_secs(2),
+            timeout: Duration::from_millis(100),
+            max_body: ByteSize(1024),
+            allow_http: true,
+            allow_private_addresses: true,
+            ca: None,
+            proxy: config::EgressProxy::None,
+            credential: None,
+            client_certificate: None,
+        },
+        on_error: config::OnHookError::Fail,
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_the_claims_of_a_session_that_is_over() {
+    for compatibility in [Compatibility::Tollgate, Compatibility::SimpleJwt] {
+        let hook = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        hook.set_nonblocking(true).unwrap();
+        let mut site = Site::with(|config| config.compatibility = compatibility).await;
+        let (_, refresh) = site.login().await;
+        let mut config = config(&site.folder);
+        config.compatibility = compatibility;
+        config.sessions.lifetime = Some(Duration::from_secs(600));
+        config.hook = Some(silent_hook(&hook));
+        site.issuer = Issuer::open(&config, false, 1, NOW, shared()).await.unwrap();
+        assert_eq!(site.refresh_at(&refresh, at(600)).await.body, refused("Token is expired"));
+        assert_eq!(hook.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        // As long as it lives, the hook is.
+        assert_eq!(site.refresh_at(&refresh, at(599)).await.status, 503);
+        hook.accept().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn one_login_too_many_ends_the_oldest_session() {
     let site = Site::rules(|rules| rules.most_per_user = Some(2)).await;
@@ -319,7 +359,11 @@ async fn where_it_does_not_matter_who_is_active_only_those_who_are_gone_lose_the
     site.issuer.own_users().set_active("ada", false).await.unwrap();
     site.issuer.end_sessions_of_the_shut_out(|| NOW).await.unwrap();
     assert!(site.takes(&access));
-    let (_, refresh) = pair(&site.refresh(&refresh).await);
+    let (_, successor) = pair(&site.refresh(&refresh).await);
+    // In the grace, too.
+    let (_, again) = pair(&site.refresh(&refresh).await);
+    assert_eq!(segment(&successor, 1), segment(&again, 1));
+    let (_, refresh) = pair(&site.refresh(&successor).await);
     site.issuer.own_users().remove_user("ada").await.unwrap();
     site.issuer.end_sessions_of_the_shut_out(|| NOW).await.unwrap();
     assert_eq!(site.refresh(&refresh).await.status, 401);

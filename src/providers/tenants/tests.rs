@@ -1,5 +1,7 @@
 //! The trial of a new tenant, and what tenants cost.
 
+use std::sync::Barrier;
+
 use super::*;
 use crate::base::{Algorithm, AlgorithmSet};
 use crate::config::{IssuerRule, KeySource as Keys};
@@ -90,6 +92,32 @@ async fn keys_that_a_token_vouched_for_stay() {
     tenants.vouch_for(&source, NOW);
     assert!(tenants.knows("a") && !source.is_closed());
     assert!(tenants.has(&source, "a", NOW) && !tenants.has(&source, "b", NOW));
+}
+
+#[tokio::test]
+async fn keys_that_two_tokens_vouch_for_at_once_stay() {
+    let (tenants, fetching) = tenants(100, &SigningKey::generate(Algorithm::ES256).unwrap()).await;
+    for number in 0..20 {
+        let source = source_of(begin(&tenants, &number.to_string().into(), &fetching)).await;
+        let together = Barrier::new(3);
+        let new = tenants.new_tenants();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    together.wait();
+                    tenants.vouch_for(&source, NOW);
+                });
+            }
+            together.wait();
+            // Both get their turn to see that the tenant is not known, and to wait for the lock.
+            for _ in 0..1_000 {
+                std::thread::yield_now();
+            }
+            drop(new);
+        });
+        tenants.known.run_pending_tasks();
+        assert!(tenants.knows(&number.to_string()) && !source.is_closed());
+    }
 }
 
 fn resident() -> u64 {
