@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use support::{Config, FORGED, Idp, Protocol, Tollgate, Upstream, claims, config, now};
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 fn optional(idp: &Idp, app: &Upstream) -> Config {
     config().provider("idp", idp).push_route(json!({
         "match": { "path": "/*" },
@@ -23,7 +21,7 @@ mod optional_mode {
     async fn without_a_token_a_request_passes_and_the_upstream_hears_of_nobody() {
         let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
         let gate = Tollgate::start(optional(&idp, &app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             let answer = gate.client(protocol).get("/").header("x-user-id", FORGED).await;
             assert_eq!(answer.status, 200, "{answer:?}");
             let answer = gate.client(protocol).get("/").bearer(&idp.sign(claims("ada"))).await;
@@ -53,7 +51,7 @@ mod optional_mode {
         let gate = Tollgate::start(optional(&idp, &app)).await;
         let expired = json!({ "sub": "ada", "exp": now() - 300 });
         let stranger = Idp::new(Algorithm::EdDSA).sign(claims("ada"));
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             for token in [idp.sign(expired.clone()), stranger.clone(), "garbage".to_owned()] {
                 let answer = gate.client(protocol).get("/").bearer(&token).await;
                 assert_eq!(answer.status, 401, "{answer:?}");
@@ -220,7 +218,7 @@ mod rules {
     async fn each_rule_holds_for_a_token_seen_first_and_for_one_that_is_cached() {
         let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
         let gate = Tollgate::start(file(&idp, &app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             // One connection, so one worker and its cache.
             let connection = gate.client(protocol).connect().await;
             for rule in rules() {

@@ -10,10 +10,14 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
-use support::{Config, Home, Idp, Protocol, Tollgate, Upstream, claims, config, server_missing, trial};
+use support::{
+    Config, Home, Idp, Protocol, Reply, Tollgate, Upstream, block_on, claims, config, server_missing, trial,
+};
 use tollgate::base::Algorithm;
 
 const PASSWORD: &str = "Zq7-a-password-that-nothing-prints";
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         a_new_password_counts_at_once,
         a_minted_token_passes_the_route_and_the_inspection,
         mint_refuses_what_would_mean_nothing,
+        mint_says_when_a_token_lacks_the_claims_of_the_hook,
         inspect_says_why_a_token_is_refused,
         a_generated_key_signs_after_a_restart_and_the_old_one_still_verifies,
         commands_about_the_issuer_need_one,
@@ -351,6 +356,38 @@ async fn mint_refuses_what_would_mean_nothing() {
     }
 }
 
+async fn mint_says_when_a_token_lacks_the_claims_of_the_hook() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let service = Upstream::start({
+        let broken = Arc::clone(&broken);
+        move |_| match broken.load(Ordering::SeqCst) {
+            true => Reply::new(500, "out of order"),
+            false => Reply::json(json!({ "tenant": "north" })),
+        }
+    })
+    .await;
+    let fetch = json!({ "allow_http": true, "allow_private_addresses": true, "proxy": "none" });
+    let hook = json!({ "url": service.url(), "on_error": "keep", "fetch": fetch });
+    let home = config().issuer().set("issuer.hook", hook).write();
+    let home = Arc::new(home);
+    home.generate_key();
+    home.add_user("ada", PASSWORD);
+    for (is_broken, tenant) in [(false, json!("north")), (true, Value::Null)] {
+        broken.store(is_broken, Ordering::SeqCst);
+        // The service runs on this thread.
+        let minting = Arc::clone(&home);
+        let mint = move || succeeds(&minting, &["token", "mint", "--user", "ada"], "");
+        let output = tokio::runtime::Handle::current().spawn_blocking(mint).await.unwrap();
+        let shown = text(&home.run(&["token", "inspect"], &text(&output.stdout)).stdout);
+        let said: Value = serde_json::Deserializer::from_str(&shown).into_iter().next().unwrap().unwrap();
+        assert_eq!((&said["claims"]["tenant"], &said["claims"]["sub"]), (&tenant, &json!("1")), "{shown}");
+        let errors = text(&output.stderr);
+        let is_warned = errors.starts_with("warning: the token is without the hook's claims: issuer.hook: ");
+        assert_eq!(is_warned, is_broken, "{errors}");
+        assert!(is_broken || errors.is_empty(), "{errors}");
+    }
+}
+
 async fn inspect_says_why_a_token_is_refused() {
     let idp = Idp::new(Algorithm::ES256);
     let stranger = Idp::new(Algorithm::ES256);
@@ -536,8 +573,4 @@ fn mode_of(path: &Path) -> u32 {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

@@ -5,10 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers below belong to the tests")]
 
+#[path = "support/meaning.rs"]
+#[allow(unreachable_pub, reason = "a module of each test binary")]
+mod meaning;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use meaning::meaning;
 use proptest::prelude::*;
 use tollgate::config::{self, Config, MistakeKind, Mistakes};
 
@@ -145,11 +150,6 @@ fn every_line_of_a_file_matters() {
             assert_ne!(meaning(&config), whole, "line {} has no effect: {line}", index + 1);
         }
     }
-}
-
-/// Everything but the places of warnings.
-fn meaning(config: &Config) -> String {
-    format!("{:?}", Config { warnings: vec![], ..config.clone() })
 }
 
 #[test]

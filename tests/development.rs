@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::Arguments;
 use serde_json::Value;
-use support::{Process, holds_token, listening, server_missing, trial};
+use support::{Process, block_on, holds_token, listening, server_missing, trial};
 use tempfile::TempDir;
 
 /// As it lies in the repository, for newcomers.
@@ -232,8 +232,4 @@ async fn without_it_nothing_is_made_and_each_error_says_what_to_do() {
     assert!(run(&["token", "mint", "--user", "ada"], None).starts_with("eyJ"));
     let absent = tollgate(folder.path(), &["token", "mint", "--user", "demo"]).output().unwrap();
     assert!(String::from_utf8_lossy(&absent.stderr).contains("no user \"demo\""));
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

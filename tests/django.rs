@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
-use support::{Client, FORGED, Home, Process, Protocol, Tollgate, config, server_missing, trial};
+use support::{Client, FORGED, Home, Process, Protocol, Tollgate, block_on, config, server_missing, trial};
 
 /// The spellings that a CGI-like server reduces to the one variable, and those that look as if.
 const SPELLINGS: [&str; 4] = ["X-User-Name", "X_User_Name", "x-user_NAME", "X.User.Name"];
@@ -196,8 +196,4 @@ impl Django {
 /// Where `scripts/test` put Django and gunicorn.
 fn environment() -> PathBuf {
     support::environment("TOLLGATE_TEST_VENV", "venv/django", include_bytes!("data/django/requirements.txt"))
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

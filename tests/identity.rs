@@ -13,8 +13,6 @@ use support::{
 };
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// One route that needs a token, with this `identity`.
 #[expect(clippy::needless_pass_by_value, reason = "tests write `json!` in place")]
 fn telling(idp: &Idp, app: &Upstream, identity: Value) -> Config {
@@ -44,7 +42,7 @@ mod headers {
         let idp = Idp::new(Algorithm::EdDSA);
         let app = Upstream::echo().await;
         let gate = Tollgate::start(config().provider("idp", &idp).route("/*", "idp", &app)).await;
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             for (claims, id, name) in [
                 (json!({ "sub": "7", "username": "ada" }), vec!["7"], vec!["ada"]),
                 (json!({ "user_id": 7, "preferred_username": "ada" }), vec!["7"], vec!["ada"]),
@@ -155,7 +153,7 @@ mod headers {
         let token = idp.sign(claims("ada"));
         for (setting, expected) in [("forward", vec![format!("bEARER {token}")]), ("remove", none())] {
             let gate = Tollgate::start(telling(&idp, &app, json!({ "token": setting }))).await;
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 let request =
                     gate.client(protocol).get("/").header("authorization", &format!("bEARER {token}"));
                 let answer = request.await;
@@ -225,7 +223,7 @@ mod forgeries {
         )
         .await;
         let token = idp.sign(json!({ "sub": "ada", "exp": now() + 300 }));
-        for protocol in BOTH {
+        for protocol in Protocol::BOTH {
             for spelling in SPELLINGS {
                 for path in ["/own/", "/public/"] {
                     let request = gate.client(protocol).get(path).bearer(&token);
@@ -334,7 +332,7 @@ async fn twenty_thousand_requests_of_two_hundred_callers_each_get_their_own_iden
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..CONNECTIONS {
         let callers = std::sync::Arc::clone(&callers);
-        let client = gate.client(BOTH[number % 2]);
+        let client = gate.client(Protocol::BOTH[number % 2]);
         clients.spawn(async move {
             let connection = client.connect().await;
             let mut asking = std::collections::VecDeque::new();
@@ -448,7 +446,7 @@ mod deny_by_default {
             )),
         ];
         for (name, status) in WITHOUT_RIGHTS {
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 for method in [Method::GET, Method::POST, Method::HEAD] {
                     for authorization in &without_rights {
                         let mut request = gate
@@ -546,7 +544,7 @@ mod deny_by_default {
         assert_eq!(printed(&lines), listed, "an endpoint is missing from the list of this test");
 
         for (name, path, post, get) in ISSUER {
-            for protocol in BOTH {
+            for protocol in Protocol::BOTH {
                 let client = gate.client(protocol);
                 for body in
                     [json!({}), json!({ "username": "ada", "password": "", "refresh": "", "token": "" })]

@@ -18,7 +18,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 use support::{
-    Answer, Client, Process, Protocol, Tollgate, Upstream, config, environment, server_missing, trial, within,
+    Answer, Client, Process, Protocol, Tollgate, Upstream, block_on, config, environment, server_missing,
+    trial, within,
 };
 
 /// The API behind the gateway, and one that is not.
@@ -310,8 +311,4 @@ impl Provider {
     fn path(&self, url: &str) -> String {
         url.strip_prefix(&format!("http://{}", self.address)).unwrap().to_owned()
     }
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

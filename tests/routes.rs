@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 use support::{Config, FORGED, Idp, Protocol, Reply, Tollgate, Upstream, claims, config};
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// Routes that are open to all. Each one's upstream says its own name, so that an answer tells which route it took.
 async fn routes(patterns: &[(&str, Value)]) -> (Config, Vec<Upstream>) {
     let mut file = config();
@@ -27,7 +25,7 @@ async fn routes(patterns: &[(&str, Value)]) -> (Config, Vec<Upstream>) {
 /// The route that took the request, or the status where none did.
 async fn taken(gate: &Tollgate, method: Method, host: &str, path: &str) -> String {
     let mut answers = Vec::new();
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let answer = gate.client(protocol).request(method.clone(), path).host(host).await;
         answers.push(if answer.status == 200 { answer.text() } else { answer.status.as_str().to_owned() });
     }
@@ -157,7 +155,7 @@ async fn head_goes_where_get_goes() {
     ])
     .await;
     let gate = Tollgate::start(file).await;
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let client = gate.client(protocol);
         assert_eq!(client.request(Method::HEAD, "/a").await.status, 200);
         assert_eq!(client.request(Method::HEAD, "/b").await.status, 405);
@@ -171,7 +169,7 @@ async fn what_no_route_takes_is_404_for_everybody_and_tells_nobody_who_asked() {
     let idp = Idp::new(Algorithm::EdDSA);
     let app = Upstream::echo().await;
     let gate = Tollgate::start(config().provider("idp", &idp).route("/app/*", "idp", &app)).await;
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         for token in [None, Some(idp.sign(claims("ada"))), Some("garbage".to_owned())] {
             let mut request = gate.client(protocol).get("/elsewhere").header("x-user-id", FORGED);
             if let Some(token) = &token {

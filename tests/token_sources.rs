@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use support::{Answer, Client, Config, Idp, Message, Protocol, Tollgate, Upstream, claims, config};
 use tollgate::base::Algorithm;
 
-const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-
 /// All that a request says beside its method.
 #[derive(Debug, Clone, Default)]
 struct Sent {
@@ -159,7 +157,7 @@ async fn each_place_is_read_and_emptied_and_all_beside_it_stays() {
     let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
     let gate = Tollgate::start(file(&idp, &app)).await;
     let token = idp.sign(claims("ada"));
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let client = gate.client(protocol);
         for place in places() {
             for (forwarding, expected) in [("remove", &place.removed), ("forward", &place.forwarded)] {
@@ -232,7 +230,7 @@ async fn more_than_one_token_over_all_places_is_400() {
         sent("?access_token=TOKEN&access%5ftoken=TOKEN", &[]),
         sent("", &[("authorization", "Bearer other"), cookie]),
     ];
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let client = gate.client(protocol);
         for request in &alone {
             let answer = send(&client, "/all", request, &token).await;
@@ -259,7 +257,7 @@ async fn a_place_that_the_route_does_not_name_is_none() {
     let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
     let gate = Tollgate::start(file(&idp, &app).route("/usual", "idp", &app)).await;
     let token = idp.sign(claims("ada"));
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         let client = gate.client(protocol);
         for place in places().iter().filter(|place| place.name != "scheme") {
             let answer = send(&client, "/usual", &place.sent, &token).await;
@@ -276,7 +274,7 @@ async fn a_place_that_the_route_does_not_name_is_none() {
 async fn the_challenge_names_the_scheme_of_the_first_header() {
     let (idp, app) = (Idp::new(Algorithm::EdDSA), Upstream::echo().await);
     let gate = Tollgate::start(file(&idp, &app).route("/usual", "idp", &app)).await;
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         for (path, scheme) in
             [("/usual", "Bearer"), ("/scheme-remove", "JWT"), ("/cookie-remove", "Bearer"), ("/all", "JWT")]
         {
@@ -305,7 +303,7 @@ async fn without_a_token_an_optional_route_still_takes_out_what_stands_in_its_pl
         "?t=&a",
         &[("x-api-token", "other thing"), ("x_api_token", "forged"), ("cookie", "access=; a=b")],
     );
-    for protocol in BOTH {
+    for protocol in Protocol::BOTH {
         app.forget();
         assert_eq!(send(&gate.client(protocol), "/all", &nobody, "").await.status, 200);
         let request = app.only_request();

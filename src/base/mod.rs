@@ -3,6 +3,7 @@
 //! Row 0: imports nothing of the project. Nothing here does I/O or reads a clock.
 
 mod algorithm;
+mod causes;
 mod claim_path;
 mod date;
 mod name;
@@ -15,6 +16,7 @@ mod token_class;
 mod unit;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily, UnknownAlgorithm};
+pub use causes::with_causes;
 pub use claim_path::{ClaimPath, InvalidClaimPath};
 pub use date::parse_date_or_time;
 pub use name::{ProviderName, RouteName, UpstreamName};

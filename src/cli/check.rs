@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, read};
+use crate::base::with_causes;
 use crate::{config, server};
 
 /// Read the file and name every mistake in it, without starting anything.
@@ -25,13 +26,12 @@ impl Check {
         for config::PresetMeaning { provider, preset, words } in &config.presets {
             print!("# what `preset: {preset}` of providers.{provider} stands for\n{words}");
         }
-        let unchecked = server::check(&config).map_err(|error| match Failure::of(&error) {
-            Failure::Usage(message) | Failure::Other(message) => {
-                // Some errors know their place in the file themselves.
-                let file = file.display().to_string();
-                let is_named = message.starts_with(&file);
-                Failure::Usage(if is_named { message } else { format!("{file}: {message}") })
-            }
+        let unchecked = server::check(&config).map_err(|error| {
+            let message = with_causes(&error);
+            Failure::Usage(match error.place() {
+                Some(_) => message,
+                None => format!("{}: {message}", file.display()),
+            })
         })?;
         for remark in unchecked {
             println!("warning: {remark}");

@@ -17,8 +17,9 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::with_causes;
 use crate::config::{self, Config, Issuer};
-use crate::store::{self, Missing, Store, Unanswered};
+use crate::store::{self, Missing, Store, Unanswered, User};
 
 /// Enforces JSON Web Tokens in front of existing applications, and can issue them.
 #[derive(Debug, Parser)]
@@ -75,17 +76,7 @@ enum Failure {
 impl Failure {
     /// An error with all that led to it.
     fn of(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !message.contains(&cause_text) {
-                message.push_str(": ");
-                message.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        Self::Other(message)
+        Self::Other(with_causes(error))
     }
 }
 
@@ -133,6 +124,16 @@ fn issuer<'c>(config: &'c Config, file: &Path) -> Result<&'c Issuer, Failure> {
 async fn open_store(issuer: &Issuer, missing: Missing) -> Result<Arc<dyn Store>, Failure> {
     let store = store::open_store(&issuer.store, missing, Unanswered::Refuse).await;
     store.map_err(|error| Failure::of(&error))
+}
+
+/// The user of this name, among the gateway's own.
+async fn find_user(store: &dyn Store, name: &str) -> Result<User, Failure> {
+    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
+    user.ok_or_else(|| no_user(name))
+}
+
+fn no_user(name: &str) -> Failure {
+    Failure::Other(format!("there is no user {name:?}: `tollgate user list` names all"))
 }
 
 /// A runtime for the commands that open a database.

@@ -10,8 +10,8 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::revoke::Revoke;
-use super::{Failure, issuer, open_store, read, runtime};
-use crate::base::{ReasonCode, UnixTime, parse_duration};
+use super::{Failure, find_user, issuer, open_store, read, runtime};
+use crate::base::{ReasonCode, UnixTime, parse_duration, with_causes};
 use crate::config::{Config, KeySource, Users};
 use crate::issuer::{FreshClaims, TokenPress};
 use crate::jwt::{self, Limits, Token as ParsedToken};
@@ -118,7 +118,7 @@ impl Token {
 }
 
 impl Mint {
-    #[expect(clippy::print_stdout, reason = "the command line's own output")]
+    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line's own output")]
     fn run(self, config: &Config, file: &Path) -> Result<(), Failure> {
         let issuer = issuer(config, file)?;
         let now = clock::now();
@@ -133,10 +133,14 @@ impl Mint {
                 }
                 runtime()?.block_on(async {
                     let store = open_store(issuer, Missing::Refuse).await?;
-                    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
-                    let user = user.ok_or_else(|| Failure::Other(format!("there is no user {name:?}")))?;
+                    let user = find_user(&*store, name).await?;
                     let fresh = FreshClaims::open(issuer).await.map_err(|error| Failure::of(&error))?;
-                    press.user_claims(&fresh, &user, now).await.map_err(|error| Failure::of(&error))
+                    let made = press.user_claims(&fresh, &user, now).await;
+                    let (claims, missed) = made.map_err(|error| Failure::of(&error))?;
+                    if let Some(error) = missed {
+                        eprintln!("warning: the token is without the hook's claims: {}", with_causes(&error));
+                    }
+                    Ok(claims)
                 })?
             }
             (None, subject) => {

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::user_attributes::{self, Said, Unsaid};
 use super::user_sessions::{self, Whom};
-use super::{Failure, issuer, open_store, password, read, runtime};
+use super::{Failure, find_user, issuer, no_user, open_store, password, read, runtime};
 use crate::config::{Issuer, Users};
 use crate::issuer::check_credential;
 use crate::server::clock;
@@ -128,7 +128,8 @@ impl User {
 async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
     check_name(&user.name)?;
     let mut attributes = UserAttributes::default();
-    user.said.change(issuer, &mut attributes)?;
+    user.said.check(issuer)?;
+    user.said.change(&mut attributes).map_err(Failure::Usage)?;
     let store = open_store(issuer, Missing::Create).await?;
     if store.user_by_name(&user.name).await.map_err(|error| Failure::of(&error))?.is_some() {
         return Err(taken(&user.name));
@@ -147,14 +148,11 @@ async fn add(issuer: &Issuer, user: Add) -> Result<(), Failure> {
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 async fn passwd(issuer: &Issuer, name: &str, from_stdin: bool) -> Result<(), Failure> {
     let store = open_store(issuer, Missing::Refuse).await?;
-    let unknown = || Failure::Other(format!("there is no user {name:?}: `tollgate user add` makes one"));
-    if store.user_by_name(name).await.map_err(|error| Failure::of(&error))?.is_none() {
-        return Err(unknown());
-    }
+    find_user(&*store, name).await?;
     let password = password::read(from_stdin)?;
     let hash = passwords().hash(password).await.map_err(|error| Failure::of(&error))?;
     if !store.set_password(name, &hash).await.map_err(|error| Failure::of(&error))? {
-        return Err(unknown());
+        return Err(no_user(name));
     }
     println!("set the password of {name}");
     Ok(())

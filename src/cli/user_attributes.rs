@@ -1,14 +1,16 @@
 //! What tokens say of the gateway's own users: `tollgate user add`, `set`, `list` and `remove`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::token::claim;
-use super::{Failure, open_store};
+use super::{Failure, find_user, no_user, open_store};
 use crate::config::{Compatibility, Issuer};
 use crate::issuer::{ShuttingOut, shut_out};
 use crate::server::clock;
-use crate::store::{Missing, Store, User, UserAttributes};
+use crate::store::{AttributesChanged, Missing, User, UserAttributes};
 
 /// Claims of one user together, as JSON: more would not fit into a token that routes take.
 const LARGEST_CLAIMS: usize = 2 * 1024;
@@ -54,9 +56,12 @@ fn word(text: &str) -> Result<String, String> {
 
 impl Said {
     /// What is known of a user, changed by what is said here.
-    pub(super) fn change(self, issuer: &Issuer, attributes: &mut UserAttributes) -> Result<(), Failure> {
-        if let Some(email) = self.email {
-            attributes.email = email;
+    ///
+    /// # Errors
+    /// Why tokens can't say so.
+    pub(super) fn change(&self, attributes: &mut UserAttributes) -> Result<(), String> {
+        if let Some(email) = &self.email {
+            attributes.email.clone_from(email);
         }
         if !self.roles.is_empty() {
             attributes.roles = self.roles.join(" ");
@@ -64,18 +69,22 @@ impl Said {
         if !self.scopes.is_empty() {
             attributes.scopes = self.scopes.join(" ");
         }
-        for (name, value) in self.claims {
-            let given_by_file = issuer.claims.iter().any(|(known, _)| *known == name);
-            if issuer.form.is_reserved(&name) || given_by_file {
+        attributes.claims.extend(self.claims.iter().cloned());
+        let size = Value::Object(attributes.claims.clone()).to_string().len();
+        if size > LARGEST_CLAIMS {
+            return Err(format!("the claims have {size} bytes together, {LARGEST_CLAIMS} at most are kept"));
+        }
+        Ok(())
+    }
+
+    /// Refuses claims that somebody else sets.
+    pub(super) fn check(&self, issuer: &Issuer) -> Result<(), Failure> {
+        for (name, _) in &self.claims {
+            let given_by_file = issuer.claims.iter().any(|(known, _)| known == name);
+            if issuer.form.is_reserved(name) || given_by_file {
                 let who = if given_by_file { "`issuer.claims` of the file" } else { "the issuer" };
                 return Err(Failure::Usage(format!("{who} sets the claim {name:?} itself")));
             }
-            attributes.claims.insert(name, value);
-        }
-        let size = Value::Object(attributes.claims.clone()).to_string().len();
-        if size > LARGEST_CLAIMS {
-            let why = format!("the claims have {size} bytes together, {LARGEST_CLAIMS} at most are kept");
-            return Err(Failure::Usage(why));
         }
         Ok(())
     }
@@ -88,16 +97,16 @@ impl Said {
 impl Unsaid {
     /// `tombstones`: with a service of claims, what it says is kept while it does not answer. A claim that is null tells
     /// that an old one is not the service's.
-    fn change(self, attributes: &mut UserAttributes, tombstones: bool) {
+    fn change(&self, attributes: &mut UserAttributes, tombstones: bool) {
         if self.no_roles {
             attributes.roles.clear();
         }
         if self.no_scopes {
             attributes.scopes.clear();
         }
-        for name in self.no_claims {
-            if attributes.claims.remove(&name).is_some() && tombstones {
-                attributes.claims.insert(name, Value::Null);
+        for name in &self.no_claims {
+            if attributes.claims.remove(name).is_some() && tombstones {
+                attributes.claims.insert(name.clone(), Value::Null);
             }
         }
     }
@@ -113,13 +122,18 @@ pub(super) async fn set(issuer: &Issuer, name: &str, said: Said, unsaid: Unsaid)
     if said.is_nothing() && unsaid.is_nothing() {
         return Err(Failure::Usage("nothing to set: see `tollgate user set --help`".into()));
     }
+    said.check(issuer)?;
     let store = open_store(issuer, Missing::Refuse).await?;
-    let user = find(&*store, name).await?;
-    let mut attributes = UserAttributes::of(&user);
-    unsaid.change(&mut attributes, issuer.hook.is_some());
-    said.change(issuer, &mut attributes)?;
-    if !store.set_attributes(name, &attributes).await.map_err(|error| Failure::of(&error))? {
-        return Err(unknown(name));
+    let tombstones = issuer.hook.is_some();
+    let change = move |attributes: &mut UserAttributes| {
+        unsaid.change(attributes, tombstones);
+        said.change(attributes)
+    };
+    let changed = store.change_attributes(name, Arc::new(change)).await;
+    match changed.map_err(|error| Failure::of(&error))? {
+        AttributesChanged::Done => {}
+        AttributesChanged::Refused(why) => return Err(Failure::Usage(why)),
+        AttributesChanged::NoUser => return Err(no_user(name)),
     }
     // SimpleJWT's refresh copies what the old token says of its user.
     let from = match issuer.compatibility {
@@ -174,23 +188,14 @@ fn line(user: &User) -> String {
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
 pub(super) async fn remove(issuer: &Issuer, name: &str) -> Result<(), Failure> {
     let store = open_store(issuer, Missing::Refuse).await?;
-    let user = find(&*store, name).await?;
+    let user = find_user(&*store, name).await?;
     // Kept out first: a login between the two steps would outlive its user.
     store.set_active(name, false).await.map_err(|error| Failure::of(&error))?;
     let how = ShuttingOut::for_good(issuer, clock::now());
     let ended = shut_out(&*store, &how, &user.id).await.map_err(|error| Failure::of(&error))?;
     if !store.remove_user(name).await.map_err(|error| Failure::of(&error))? {
-        return Err(unknown(name));
+        return Err(no_user(name));
     }
     println!("removed {name}; ended {} sessions, and all access tokens", ended.sessions.len());
     Ok(())
-}
-
-async fn find(store: &dyn Store, name: &str) -> Result<User, Failure> {
-    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
-    user.ok_or_else(|| unknown(name))
-}
-
-fn unknown(name: &str) -> Failure {
-    Failure::Other(format!("there is no user {name:?}: `tollgate user list` names all"))
 }

@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
-use super::{Failure, open_store};
+use super::{Failure, find_user, no_user, open_store};
 use crate::config::Issuer;
 use crate::issuer::{ShuttingOut, end_user_at_site, open_mirror, shut_out};
 use crate::server::clock;
@@ -29,17 +29,9 @@ impl Whom {
     async fn find(&self, store: &dyn Store) -> Result<UserId, Failure> {
         match (&self.id, &self.name) {
             (Some(id), _) => Ok(UserId::new(id.as_str())),
-            (None, name) => {
-                let name = name.as_deref().unwrap_or_default();
-                let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
-                Ok(user.ok_or_else(|| unknown(name))?.id)
-            }
+            (None, name) => Ok(find_user(store, name.as_deref().unwrap_or_default()).await?.id),
         }
     }
-}
-
-fn unknown(name: &str) -> Failure {
-    Failure::Other(format!("there is no user {name:?}"))
 }
 
 #[expect(clippy::print_stdout, reason = "the command line's own output")]
@@ -90,14 +82,13 @@ pub(super) fn untold(why: &Failure) -> Failure {
 pub(super) async fn set_active(issuer: &Issuer, name: &str, active: bool) -> Result<(), Failure> {
     let store = open_store(issuer, Missing::Refuse).await?;
     if !store.set_active(name, active).await.map_err(|error| Failure::of(&error))? {
-        return Err(unknown(name));
+        return Err(no_user(name));
     }
     if active {
         println!("{name} may log in again");
         return Ok(());
     }
-    let user = store.user_by_name(name).await.map_err(|error| Failure::of(&error))?;
-    let user = user.ok_or_else(|| unknown(name))?.id;
+    let user = find_user(&*store, name).await?.id;
     let how = ShuttingOut::for_good(issuer, clock::now());
     let ended = shut_out(&*store, &how, &user).await.map_err(|error| Failure::of(&error))?;
     println!("{name} is kept out; ended {} sessions, and all access tokens", ended.sessions.len());

@@ -30,6 +30,7 @@ mod proxy;
 mod remote_keys;
 mod routes;
 mod secret;
+mod section;
 mod server;
 mod sessions;
 mod tenant_pattern;

@@ -14,7 +14,7 @@ use super::model::{
     Until,
 };
 use super::remote_keys;
-use super::value::{NAME_EXPECTED, is_name};
+use super::value::parts;
 use super::walk::{Node, Section};
 
 /// More is no difference between clocks but a way to use old tokens.
@@ -86,15 +86,7 @@ pub(super) enum OwnTokens {
 pub(super) fn read<'r>(node: &Node<'r>, own_tokens: OwnTokens) -> Option<Providers<'r>> {
     let mut providers = Providers::default();
     let mut own: Option<&str> = None;
-    for (name, node) in node.named()? {
-        if providers.names.contains(&name) {
-            continue;
-        }
-        if !is_name(name) {
-            let kind =
-                MistakeKind::Expected { expected: NAME_EXPECTED.to_owned(), found: format!("{name:?}") };
-            node.refuse_key::<()>(kind, None);
-        }
+    for (name, node) in parts(node)? {
         providers.names.push(name);
         providers.read.push(provider(&node, name, &mut own, own_tokens));
     }

@@ -9,7 +9,7 @@ use crate::base::UpstreamName;
 use super::mistake::{MistakeKind, nearest};
 use super::model::{Upstream, UpstreamTarget, UpstreamTimeouts};
 use super::pattern::host_problem;
-use super::value::{NAME_EXPECTED, is_name};
+use super::value::parts;
 use super::walk::{Node, Section};
 use super::written::Value;
 
@@ -71,15 +71,7 @@ impl<'r> Upstreams<'r> {
 /// Reads `upstreams:`.
 pub(super) fn read<'r>(node: &Node<'r>) -> Option<Upstreams<'r>> {
     let mut upstreams = Upstreams::default();
-    for (name, node) in node.named()? {
-        if upstreams.names.contains(&name) {
-            continue;
-        }
-        if !is_name(name) {
-            let kind =
-                MistakeKind::Expected { expected: NAME_EXPECTED.to_owned(), found: format!("{name:?}") };
-            node.refuse_key::<()>(kind, None);
-        }
+    for (name, node) in parts(node)? {
         upstreams.names.push(name);
         upstreams.used.push(false);
         upstreams.read.push(upstream(&node, name));

@@ -177,6 +177,23 @@ pub(super) fn is_name(text: &str) -> bool {
 /// What [`is_name`] takes.
 pub(super) const NAME_EXPECTED: &str = "a name of 1 to 64 letters, digits, \".\", \"-\" and \"_\"";
 
+/// What a section says of parts of the gateway that its writer named: each once, whatever is repeated.
+pub(super) fn parts<'r>(node: &Node<'r>) -> Option<Vec<(&'r str, Node<'r>)>> {
+    let mut parts: Vec<(&str, Node<'_>)> = Vec::new();
+    for (name, part) in node.named()? {
+        if parts.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        if !is_name(name) {
+            let kind =
+                MistakeKind::Expected { expected: NAME_EXPECTED.to_owned(), found: format!("{name:?}") };
+            part.refuse_key::<()>(kind, None);
+        }
+        parts.push((name, part));
+    }
+    Some(parts)
+}
+
 /// The largest unit in which the duration is a whole number.
 pub(super) fn show_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::environment::{self, Filled, Unfilled};
-use super::mistake::{Mistake, MistakeKind, nearest};
+use super::mistake::{Mistake, MistakeKind};
 use super::model::Warning;
 use super::places::Place;
+pub(super) use super::section::Section;
 use super::written::{Entry, Value, Written};
 
 /// What all readers share.
@@ -234,7 +235,7 @@ impl<'r> Node<'r> {
             _ => return self.expected("a section of keys and values"),
         };
         self.refuse_repeated(entries);
-        let section = Section { node: self, entries, asked: RefCell::default(), later: RefCell::default() };
+        let section = Section::new(self, entries);
         let result = read(&section);
         section.refuse_unknown();
         result
@@ -270,76 +271,6 @@ impl<'r> Node<'r> {
     }
 }
 
-/// The keys of one section, of which each reader asks for those that it knows.
-pub(super) struct Section<'n, 'r> {
-    node: &'n Node<'r>,
-    entries: &'r [Entry],
-    asked: RefCell<Vec<&'static str>>,
-    later: RefCell<Vec<&'static str>>,
-}
-
-impl<'n, 'r> Section<'n, 'r> {
-    /// The section itself.
-    pub(super) fn node(&self) -> &'n Node<'r> {
-        self.node
-    }
-
-    /// The value of a key, if it is there.
-    pub(super) fn key(&self, name: &'static str) -> Option<Node<'r>> {
-        let mut asked = self.asked.borrow_mut();
-        if !asked.contains(&name) {
-            asked.push(name);
-        }
-        self.entries.iter().find(|entry| entry.key == name).map(|entry| self.node.child(entry))
-    }
-
-    /// Reads the value of a key that may be absent.
-    pub(super) fn optional<T>(
-        &self,
-        name: &'static str,
-        read: impl FnOnce(&Node<'r>) -> Option<T>,
-    ) -> Option<T> {
-        self.key(name).and_then(|node| read(&node))
-    }
-
-    /// Reads the value of a key that must be there.
-    pub(super) fn required<T>(
-        &self,
-        name: &'static str,
-        read: impl FnOnce(&Node<'r>) -> Option<T>,
-    ) -> Option<T> {
-        match self.key(name) {
-            Some(node) => read(&node),
-            None => self.node.refuse_key(MistakeKind::Missing(name), None),
-        }
-    }
-
-    /// Refuses keys whose part is not built. Tells whether any is there.
-    pub(super) fn not_available(&self, names: &[&'static str]) -> bool {
-        let mut any = false;
-        for name in names {
-            self.later.borrow_mut().push(name);
-            if let Some(entry) = self.entries.iter().find(|entry| entry.key == *name) {
-                any = true;
-                self.node.child(entry).refuse_key::<()>(MistakeKind::NotAvailable, None);
-            }
-        }
-        any
-    }
-
-    fn refuse_unknown(&self) {
-        let (asked, later) = (self.asked.borrow(), self.later.borrow());
-        for entry in self.entries {
-            let key = entry.key.as_str();
-            if !asked.contains(&key) && !later.contains(&key) {
-                let hint = nearest(key, &asked, "keys here");
-                let kind = MistakeKind::UnknownKey(shorten_plain(key));
-                self.node.child(entry).refuse_key::<()>(kind, Some(hint));
-            }
-        }
-    }
-}
-
 const LONGEST_SHOWN: usize = 60;
 
 /// In quotes, escaped, cut.
@@ -347,7 +278,7 @@ fn shorten(text: &str) -> String {
     format!("{:?}", shorten_plain(text))
 }
 
-fn shorten_plain(text: &str) -> String {
+pub(super) fn shorten_plain(text: &str) -> String {
     match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

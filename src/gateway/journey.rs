@@ -17,7 +17,7 @@ use super::activity::OpenRequest;
 use super::inbound::Client;
 use super::snapshot::{Auth, Route};
 use super::worker::Worker;
-use crate::base::{ReasonCode, RouteName};
+use crate::base::{ReasonCode, RouteName, with_causes};
 use crate::config::RefusalForm;
 use crate::http::{BEARER, Refusal};
 use crate::telemetry::AccessRecord;
@@ -149,7 +149,7 @@ impl Journey {
         cause: Option<&(dyn Error + Send + Sync)>,
     ) {
         if let Some(cause) = cause {
-            tracing::warn!(outcome, "a token endpoint failed: {}", chain(cause));
+            tracing::warn!(outcome, "a token endpoint failed: {}", with_causes(cause));
         }
         if let Some(line) = &self.line {
             line.outcome.set(Some(outcome));
@@ -253,17 +253,6 @@ impl Drop for Journey {
             response_bytes: self.answer_bytes.get(),
         });
     }
-}
-
-/// An error with all that led to it.
-fn chain(error: &(dyn Error + Send + Sync)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn protocol(version: Version) -> &'static str {

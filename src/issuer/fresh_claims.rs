@@ -50,14 +50,15 @@ impl FreshClaims {
         Ok(Self { queries, hook })
     }
 
-    /// Adds them to the claims of a new token. The service is asked last, so that its word counts.
+    /// Adds them to the claims of a new token. The service is asked last, so that its word counts. Answers with why it
+    /// added none, where the file lets that pass.
     pub(super) async fn add(
         &self,
         claims: &mut Map<String, Value>,
         mint: &Mint,
         user: &User,
         occasion: Occasion<'_>,
-    ) -> Result<(), FreshClaimsError> {
+    ) -> Result<Option<HookError>, FreshClaimsError> {
         for (name, value) in self.queries.of(&user.id).await? {
             // In SimpleJWT's manner the claims are those of the old token, whose value may be no longer so.
             match value {
@@ -65,10 +66,10 @@ impl FreshClaims {
                 None => claims.remove(name),
             };
         }
-        if let Some(hook) = &self.hook {
-            hook.add(claims, mint, user, occasion).await?;
+        match &self.hook {
+            Some(hook) => Ok(hook.add(claims, mint, user, occasion).await?),
+            None => Ok(None),
         }
-        Ok(())
     }
 }
 
@@ -79,6 +80,8 @@ impl Issuer {
         user: &User,
         occasion: Occasion<'_>,
     ) -> Result<(), Refused> {
-        Ok(self.fresh_claims.add(claims, &self.mint, user, occasion).await?)
+        // The log was told of a service that gave none.
+        self.fresh_claims.add(claims, &self.mint, user, occasion).await?;
+        Ok(())
     }
 }

@@ -80,18 +80,19 @@ impl Hook {
     }
 
     /// Adds what the service says of a user to the claims of a new token. `mint` knows what the file says of claims.
+    /// Answers with why nothing is added, where the file lets that pass.
     pub(super) async fn add(
         &self,
         claims: &mut Map<String, Value>,
         mint: &Mint,
         user: &User,
         occasion: Occasion<'_>,
-    ) -> Result<(), HookError> {
+    ) -> Result<Option<HookError>, HookError> {
         match self.ask(user, occasion).await {
             Ok(answer) => {
                 self.failing.store(false, Ordering::Relaxed);
                 claims.extend(answer);
-                Ok(())
+                Ok(None)
             }
             Err(error) if self.on_error == OnHookError::Keep => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
@@ -101,7 +102,7 @@ impl Hook {
                     let is_known = |name: &str| mint.knows_claim(name) || user.claims.contains_key(name);
                     keep(claims, old, |name| self.form.is_reserved(name) || is_known(name));
                 }
-                Ok(())
+                Ok(Some(error))
             }
             Err(error) => Err(error),
         }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Issuer;
-use crate::base::{Secret, UnixTime};
+use crate::base::{Secret, UnixTime, with_causes};
 use crate::store::{DjangoBlacklist, MirroredToken, StoreError, UserId, Which};
 use crate::telemetry::Metrics;
 
@@ -34,9 +34,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The site's tables, and what they are still to be told of where they are written.
+/// The site's blacklist, into which is written what is issued and ended here, and what it is still to be told of.
 pub(super) struct Mirror {
-    site: DjangoBlacklist,
+    blacklist: DjangoBlacklist,
     /// Those that are being told of are among the first.
     waiting: Mutex<VecDeque<Arc<Untold>>>,
     /// The last row that could have been written at once was, or one since. Otherwise no client waits for another.
@@ -79,10 +79,10 @@ enum Round {
 }
 
 impl Mirror {
-    pub(super) fn new(site: DjangoBlacklist, metrics: &Metrics) -> Self {
+    pub(super) fn new(blacklist: DjangoBlacklist, metrics: &Metrics) -> Self {
         let writes = |outcome| metrics.mirror_writes.with_label_values(&[outcome]);
         Self {
-            site,
+            blacklist,
             waiting: Mutex::default(),
             answers: AtomicBool::new(true),
             news: Notify::new(),
@@ -94,8 +94,8 @@ impl Mirror {
     }
 
     /// The tables themselves.
-    pub(super) fn site(&self) -> &DjangoBlacklist {
-        &self.site
+    pub(super) fn blacklist(&self) -> &DjangoBlacklist {
+        &self.blacklist
     }
 
     /// Tells the site at once of a token that was ended here, or later if that fails. Until it takes a row again no other
@@ -106,14 +106,17 @@ impl Mirror {
                 Ok(()) => return self.written.inc(),
                 Err(error) => {
                     if self.answers.swap(false, Ordering::Relaxed) {
-                        tracing::warn!(%error, "the site's blacklist can't be written: it is told later of what ends here");
+                        tracing::warn!(
+                            error = with_causes(&error),
+                            "the site's blacklist can't be written: it is told later of what ends here"
+                        );
                     }
                 }
             }
         }
         let what = What::Token {
             jti: token.jti.to_owned(),
-            text: self.site.keeps_text().then(|| Secret::new(token.text)),
+            text: self.blacklist.keeps_text().then(|| Secret::new(token.text)),
             user: token.user.cloned(),
             expires_at: token.expires_at,
         };
@@ -126,7 +129,7 @@ impl Mirror {
     }
 
     async fn write(&self, token: MirroredToken<'_>, now: UnixTime) -> Result<(), StoreError> {
-        self.site.blacklist(token, now).await?;
+        self.blacklist.blacklist(token, now).await?;
         self.answers.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -264,11 +267,6 @@ impl Issuer {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    /// The site's tables, where they are written.
-    pub(super) fn mirror(&self) -> Option<&Mirror> {
-        self.site.as_ref().filter(|mirror| mirror.site.mirrors())
     }
 
     /// Tells the site of what waits, several at a time since no row needs another, until nothing does or something fails.

@@ -7,6 +7,7 @@
 mod actions;
 mod answer;
 mod body;
+mod ended;
 mod endpoint;
 mod fields;
 mod fingerprint;
@@ -46,9 +47,8 @@ use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{MediaType, latin1};
 use self::mint::Mint;
-use self::mirror::Mirror;
 use self::refused::Refused;
-use self::site::{Exchange, open_site};
+use self::site::{Exchange, Site};
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
@@ -103,8 +103,7 @@ pub struct Issuer {
     /// Providers whose refresh tokens are exchanged.
     exchanges: Vec<Exchange>,
     predecessors: Vec<Predecessor>,
-    /// The tables of the site whose users these are.
-    site: Option<Mirror>,
+    site: Option<Site>,
     successors: OnceCell<Successors>,
     revocations: Arc<Revocations>,
     metrics: Arc<Metrics>,
@@ -208,7 +207,7 @@ impl Issuer {
             sessions: store,
             exchanges: Exchange::open(&config.exchange)?,
             predecessors: config.predecessors(),
-            site: open_site(&config.users).await?.map(|site| Mirror::new(site, &shared.metrics)),
+            site: Site::open(&config.users, &shared.metrics).await?,
             successors: OnceCell::new(),
             revocations: shared.revocations,
             metrics: shared.metrics,

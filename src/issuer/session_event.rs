@@ -1,8 +1,7 @@
 //! What happens to sessions besides logins and refreshes: each is counted and told in the event log, for the audit.
 
 use super::Issuer;
-use crate::base::UnixTime;
-use crate::store::{Ended, UserId};
+use crate::store::UserId;
 
 /// An event in the life of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +37,6 @@ impl SessionEvent {
 }
 
 impl Issuer {
-    /// Makes it known that sessions ended: their access tokens are refused from here on. The site, which hears of a logout
-    /// before it is done, is told of all else.
-    pub(super) fn sessions_ended(&self, event: SessionEvent, user: &UserId, ended: &Ended, now: UnixTime) {
-        self.revocations.add(&ended.revocations, now);
-        if let Some(mirror) = self.mirror()
-            && event != SessionEvent::EndedByLogout
-        {
-            for sid in &ended.sessions {
-                mirror.end_session(sid, now);
-            }
-        }
-        for sid in &ended.sessions {
-            self.note(event, Some(user), Some(sid));
-        }
-    }
-
     /// Counts an event and tells it.
     pub(super) fn note(&self, event: SessionEvent, user: Option<&UserId>, sid: Option<&str>) {
         let (name, user) = (event.as_str(), user.map(UserId::as_str));

@@ -14,6 +14,7 @@ use super::answer::{Granted, Outcome};
 use super::fingerprint;
 use super::hook::Occasion;
 use super::mint::{self, Stamp};
+use super::mirror::Mirror;
 use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use crate::base::UnixTime;
@@ -24,6 +25,33 @@ use crate::store::{
     AccessToken, DjangoBlacklist, Ended, Ending, Login, MirroredToken, NewSession, OldToken, OpenError,
     RefreshToken, Revocation, Revoked, Sessions, StoreError, User, UserId, Which,
 };
+use crate::telemetry::Metrics;
+
+/// The site in whose tables users are looked up, where its blacklist counts.
+pub(super) enum Site {
+    /// What it blacklisted is refused here.
+    Heeded(DjangoBlacklist),
+    /// It is told besides of what is issued and ended here.
+    Mirrored(Mirror),
+}
+
+impl Site {
+    /// The site of the file, if there is one.
+    pub(super) async fn open(users: &config::Users, metrics: &Metrics) -> Result<Option<Self>, OpenError> {
+        let blacklist = open_blacklist(users).await?;
+        Ok(blacklist.map(|blacklist| match blacklist.mirrors() {
+            true => Self::Mirrored(Mirror::new(blacklist, metrics)),
+            false => Self::Heeded(blacklist),
+        }))
+    }
+
+    fn blacklist(&self) -> &DjangoBlacklist {
+        match self {
+            Self::Heeded(blacklist) => blacklist,
+            Self::Mirrored(mirror) => mirror.blacklist(),
+        }
+    }
+}
 
 /// What ends all tokens of a user that other issuers handed out, whether or not they were exchanged. Those of an issuer of
 /// our own name are ended if they were issued `before` this time, like ours.
@@ -232,10 +260,18 @@ impl Issuer {
         })
     }
 
+    /// The queue of what the site is told, where it is told anything.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        match &self.site {
+            Some(Site::Mirrored(mirror)) => Some(mirror),
+            Some(Site::Heeded(_)) | None => None,
+        }
+    }
+
     /// Whether the site ended this token, where its blacklist is looked at.
     pub(super) async fn is_blacklisted_by_site(&self, jti: &str) -> Result<bool, StoreError> {
         match &self.site {
-            Some(mirror) => Ok(mirror.site().is_blacklisted(jti).await?),
+            Some(site) => Ok(site.blacklist().is_blacklisted(jti).await?),
             None => Ok(false),
         }
     }
@@ -250,7 +286,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<(), Refused> {
         if let Some(mirror) = self.mirror() {
-            mirror.site().add(MirroredToken { jti, text, user, expires_at }, now).await?;
+            mirror.blacklist().add(MirroredToken { jti, text, user, expires_at }, now).await?;
         }
         Ok(())
     }
@@ -284,7 +320,7 @@ impl Issuer {
         };
         let mirrored =
             MirroredToken { jti: token.jti(), text, user: user.as_ref(), expires_at: token.old().expires_at };
-        Ok(mirror.site().blacklist(mirrored, now).await?)
+        Ok(mirror.blacklist().blacklist(mirrored, now).await?)
     }
 
     /// Ends at the site the refresh tokens of sessions that are about to end here, and tells which.
@@ -294,7 +330,15 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Told, Refused> {
         let Some(mirror) = self.mirror() else { return Ok(Told::default()) };
-        Ok(end_at(mirror.site(), &*self.sessions, &self.form, which, now).await?)
+        Ok(end_at(mirror.blacklist(), &*self.sessions, &self.form, which, now).await?)
+    }
+
+    /// Tells the site later of sessions that ended here.
+    pub(super) fn tell_site_later(&self, ended: &Ended, now: UnixTime) {
+        let Some(mirror) = self.mirror() else { return };
+        for sid in &ended.sessions {
+            mirror.end_session(sid, now);
+        }
     }
 
     /// Ends at the site what came between its being told of sessions and their end here, such as the successor of a token
@@ -316,7 +360,7 @@ impl Issuer {
 }
 
 /// The blacklist of the site in whose tables users are looked up.
-pub(super) async fn open_site(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
+async fn open_blacklist(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
     let config::Users::Django(django) = users else { return Ok(None) };
     match &django.token_blacklist {
         Some(tables) => DjangoBlacklist::open(django, tables).await.map(Some),
@@ -330,7 +374,7 @@ pub(super) async fn open_site(users: &config::Users) -> Result<Option<DjangoBlac
 /// # Errors
 /// [`OpenError`], if the file names tables that are not there.
 pub async fn open_mirror(users: &config::Users) -> Result<Option<DjangoBlacklist>, OpenError> {
-    Ok(open_site(users).await?.filter(DjangoBlacklist::mirrors))
+    Ok(open_blacklist(users).await?.filter(DjangoBlacklist::mirrors))
 }
 
 /// Ends all refresh tokens of a user at the site.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::OpenError;
 use super::fresh_claims::{FreshClaims, FreshClaimsError};
-use super::hook::Occasion;
+use super::hook::{HookError, Occasion};
 use super::keys::Keys;
 use super::mint::Mint;
 use crate::base::UnixTime;
@@ -38,7 +38,7 @@ impl TokenPress {
     }
 
     /// The claims that a login of this user would put into its tokens, but for the session. Those who know more claims
-    /// are asked as at a login.
+    /// are asked as at a login; beside the claims stands why the site's service gave none, where the file lets that pass.
     ///
     /// # Errors
     /// [`FreshClaimsError`]: then a login would give no token.
@@ -47,11 +47,11 @@ impl TokenPress {
         fresh: &FreshClaims,
         user: &User,
         now: UnixTime,
-    ) -> Result<Map<String, Value>, FreshClaimsError> {
+    ) -> Result<(Map<String, Value>, Option<HookError>), FreshClaimsError> {
         let mut claims = self.mint.refresh_claims(user, "", now);
         claims.remove("sid");
-        fresh.add(&mut claims, &self.mint, user, Occasion::Login).await?;
-        Ok(claims)
+        let missed = fresh.add(&mut claims, &self.mint, user, Occasion::Login).await?;
+        Ok((claims, missed))
     }
 
     /// An access token with these claims. `lifetime` replaces the configured one.

@@ -1,5 +1,7 @@
 //! The key that our own tokens are signed with.
 
+mod public_jwk;
+
 use std::fmt;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -8,19 +10,20 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
     RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaSignatureEncoding,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
 use zeroize::Zeroizing;
 
 use crate::base::{Algorithm, AlgorithmSet, KeyFamily, Secret};
 
-use super::jwk::thumbprint;
+use self::public_jwk::{PublicJwk, public_jwk, with_kid};
 use super::key::{Key, KeyError, Origin};
 use super::material::hmac_algorithm;
 
@@ -33,11 +36,6 @@ pub struct SigningKey {
     /// The header of each form, encoded.
     plain_header: String,
     header_with_kid: String,
-}
-
-struct PublicJwk {
-    kid: String,
-    jwk: Value,
 }
 
 /// Prepared, since reading a key costs as much again as signing with it.
@@ -275,49 +273,6 @@ const fn kind(algorithm: Algorithm) -> Kind {
     }
 }
 
-/// The members that make up the public key, and no others.
-fn public_jwk(pair: &Pair) -> Option<Map<String, Value>> {
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let jwk = match pair {
-        Pair::Hmac(..) => return None,
-        Pair::Rsa(pair, _) => {
-            let key = pair.public_key();
-            json!({
-                "kty": "RSA",
-                "n": encode(key.modulus().big_endian_without_leading_zero()),
-                "e": encode(key.exponent().big_endian_without_leading_zero()),
-            })
-        }
-        Pair::Ec(pair) => {
-            // SEC 1: the byte 4, then both coordinates at full length.
-            let (x, y) =
-                pair.public_key().as_ref().split_first().map(|(_, point)| point.split_at(point.len() / 2))?;
-            let crv = match x.len() {
-                32 => "P-256",
-                48 => "P-384",
-                _ => "P-521",
-            };
-            json!({ "kty": "EC", "crv": crv, "x": encode(x), "y": encode(y) })
-        }
-        Pair::Ed25519(pair) => {
-            json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key().as_ref()) })
-        }
-    };
-    match jwk {
-        Value::Object(members) => Some(members),
-        _ => None,
-    }
-}
-
-fn with_kid(algorithm: Algorithm, mut members: Map<String, Value>) -> PublicJwk {
-    let kid = thumbprint(&Value::Object(members.clone()))
-        .expect("the members that a thumbprint needs were just made");
-    members.insert("kid".to_owned(), kid.clone().into());
-    members.insert("alg".to_owned(), algorithm.name().into());
-    members.insert("use".to_owned(), "sig".into());
-    PublicJwk { kid, jwk: Value::Object(members) }
-}
-
 /// RFC 7468: 64 characters a line.
 fn private_pem(der: &[u8]) -> Secret {
     let body = Zeroizing::new(STANDARD.encode(der));
@@ -333,6 +288,8 @@ fn private_pem(der: &[u8]) -> Secret {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::jwt::samples::{SECRET, all, members, set_of, signing_key};
     use crate::jwt::{Limits, parse, verify};
@@ -440,25 +397,5 @@ mod tests {
         );
         assert_eq!(SigningKey::hmac(hmac, &Secret::new("")).unwrap_err(), SigningError::EmptySecret);
         assert_eq!(SigningKey::from_pem(asymmetric, &secret).unwrap_err(), SigningError::NoPrivateKey);
-    }
-
-    #[test]
-    fn what_is_published_holds_no_private_member() {
-        for algorithm in Algorithm::ALL {
-            let key = signing_key(algorithm);
-            let Some(jwk) = key.public_jwk() else {
-                assert_eq!((algorithm.family(), key.kid()), (KeyFamily::Hmac, None));
-                assert!(key.to_pem().is_none());
-                continue;
-            };
-            let names: Vec<_> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
-            let expected: &[&str] = match algorithm.family() {
-                KeyFamily::Rsa => &["kty", "n", "e", "kid", "alg", "use"],
-                KeyFamily::Ed25519 => &["kty", "crv", "x", "kid", "alg", "use"],
-                _ => &["kty", "crv", "x", "y", "kid", "alg", "use"],
-            };
-            assert_eq!(names, expected, "{algorithm}");
-            assert_eq!(thumbprint(&jwk).as_deref(), key.kid());
-        }
     }
 }

@@ -1,135 +1,34 @@
 //! The task that fetches the keys of one source, for as long as the gateway runs.
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::join_all;
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Uri};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::clock_skew::{MeasuredBy, SkewGauge};
 use super::demand::Brought;
-use super::discovery::{DiscoveryError, keys_url};
+use super::discovery::keys_url;
+use super::fetch_failure::FetchFailure;
+use super::fetching::Fetching;
 use super::kept_keys::{KeptKeys, KeptSet};
 use super::remote::Remote;
 use super::schedule::{after_failures, after_success};
 use super::source::{KeySource, good_until};
-use super::{KeySourceId, Provider, clock_skew, file_watch};
 use crate::base::{ProviderName, ShortText, UnixTime};
 use crate::config::{KeyLocation, Refresh};
-use crate::http::client::{Content, FetchError};
-use crate::jwt::{JwksError, KeySet, Origin, SkippedKey};
+use crate::http::client::Content;
+use crate::jwt::{KeySet, Origin, SkippedKey};
 use crate::telemetry::Metrics;
 
 /// What media types a key set has; many servers have a third.
 const ACCEPT: &str = "application/jwk-set+json, application/json";
 /// So many skipped keys of one set are told of one by one.
 const MOST_TOLD: usize = 16;
-
-/// What the tasks need of the gateway.
-#[derive(Debug, Clone)]
-pub struct Fetching {
-    /// The control plane.
-    pub control: Handle,
-    /// Where fetches are counted.
-    pub metrics: Arc<Metrics>,
-    /// Where the last good keys are kept, below it; `None`: none are kept, nor looked for.
-    pub state_directory: Option<PathBuf>,
-    /// The present second.
-    pub clock: fn() -> UnixTime,
-}
-
-/// Starts a task for each source on another server, and others that watch key files and
-/// clocks. Keys that were kept from an earlier run are in use when it returns.
-pub fn start_fetching(providers: &[Arc<Provider>], fetching: &Fetching) {
-    file_watch::start(providers, fetching);
-    for tenants in providers.iter().filter_map(|provider| provider.tenants.as_ref()) {
-        tenants.start_fetching(fetching);
-    }
-    clock_skew::start(providers, fetching);
-    for source in remote_sources(providers) {
-        let mut fetcher = Fetcher::new(source, fetching);
-        fetcher.use_kept_keys();
-        fetching.control.spawn(async move { fetcher.run().await });
-    }
-}
-
-/// Waits until each source was tried once, but not longer than `longest`: so that the first requests after a start find
-/// keys where there are some.
-pub async fn first_fetches(providers: &[Arc<Provider>], longest: Duration) {
-    let without_keys = remote_sources(providers).filter(|source| !source.has_keys());
-    let tried = without_keys.map(|source| async move {
-        if let Some(remote) = &source.remote {
-            remote.demand.first().await;
-        }
-    });
-    // Whoever is not there yet is served as soon as he comes.
-    let _ = timeout(longest, join_all(tried)).await;
-}
-
-/// Each once.
-fn remote_sources(providers: &[Arc<Provider>]) -> impl Iterator<Item = Arc<KeySource>> {
-    let mut seen: Vec<KeySourceId> = Vec::new();
-    let sources = providers.iter().map(|provider| &provider.keys).filter(|source| source.remote.is_some());
-    sources
-        .filter(move |source| {
-            let new = !seen.contains(&source.id());
-            seen.push(source.id());
-            new
-        })
-        .cloned()
-}
-
-/// Why a fetch brought no keys.
-#[derive(Debug, thiserror::Error)]
-enum FetchFailure {
-    /// There is no answer.
-    #[error(transparent)]
-    Answer(#[from] FetchError),
-    /// The issuer does not say where its keys are.
-    #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
-    /// The answer is something else.
-    #[error(transparent)]
-    NoKeySet(#[from] JwksError),
-    /// The set is empty, or nothing in it can be used.
-    #[error("the key set has no usable key ({skipped} skipped)")]
-    NoUsableKey {
-        /// How many there are that can't be used.
-        skipped: usize,
-    },
-    /// A defect of the gateway.
-    #[error("a defect of the gateway")]
-    Defect,
-}
-
-impl FetchFailure {
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Answer(error) => error.outcome(),
-            Self::Discovery(error) => error.outcome(),
-            Self::NoKeySet(_) => "no_key_set",
-            Self::NoUsableKey { .. } => "no_usable_key",
-            Self::Defect => "defect",
-        }
-    }
-
-    /// Whether the provider says that it knows nobody of the name that was asked for.
-    fn names_nobody(&self) -> bool {
-        const NOBODY: [StatusCode; 3] = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
-        match self {
-            Self::Answer(FetchError::Status(status))
-            | Self::Discovery(DiscoveryError::Answer(FetchError::Status(status))) => NOBODY.contains(status),
-            Self::Discovery(DiscoveryError::OtherIssuer { .. }) => true,
-            _ => false,
-        }
-    }
-}
 
 /// What a fetch brought.
 struct Fetched {

@@ -6,28 +6,28 @@
 //! answered "not now", never "bad". While the provider does not answer, what it said last may count for longer, if the file
 //! says so.
 
-use std::collections::HashMap;
+mod calls;
+mod wire;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use zeroize::Zeroizing;
 
+use self::calls::Calls;
+use self::wire::{CallFailure, basic, form, read};
 use crate::base::{ProviderName, UnixTime};
 use crate::config;
 use crate::egress::client_options;
-use crate::http::client::{Client, ClientTlsError, FetchError, Origin};
-use crate::jwt::{Claims, Limits, ParseError, parse_object};
+use crate::http::client::{Client, ClientTlsError, Origin};
+use crate::jwt::Claims;
 use crate::telemetry::Metrics;
 
 const ACCEPT: &str = "application/json";
@@ -35,9 +35,6 @@ const ACCEPT: &str = "application/json";
 const MEMORY: u64 = 16 << 20;
 /// So many tokens that are not active are remembered for each provider.
 const MOST_INACTIVE: u64 = 16_384;
-
-/// What stays as it is in a form (WHATWG URL, `application/x-www-form-urlencoded` percent-encode set).
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
 /// SHA-256 of a token.
 type Digest = [u8; 32];
@@ -105,63 +102,6 @@ struct Active {
 }
 
 type Outcome = Result<Standing, NoAnswer>;
-
-/// The questions that are open, and those that may still be asked.
-#[derive(Debug)]
-struct Calls {
-    open: HashMap<Digest, watch::Receiver<Option<Outcome>>>,
-    max_concurrent: usize,
-    max_per_second: f64,
-    /// So many may be asked at once.
-    allowance: f64,
-    /// When the allowance was last reckoned.
-    reckoned: Instant,
-}
-
-impl Calls {
-    fn new(max_concurrent: u32, max_per_second: u32, now: Instant) -> Self {
-        let max_per_second = f64::from(max_per_second);
-        Self {
-            open: HashMap::new(),
-            max_concurrent: usize::try_from(max_concurrent).unwrap_or(usize::MAX),
-            max_per_second,
-            allowance: max_per_second,
-            reckoned: now,
-        }
-    }
-
-    /// Takes one from the allowance, if another question may be asked.
-    fn admit(&mut self, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.reckoned).as_secs_f64() * self.max_per_second;
-        self.allowance = (self.allowance + earned).min(self.max_per_second);
-        self.reckoned = now;
-        let admitted = self.open.len() < self.max_concurrent && self.allowance >= 1.0;
-        if admitted {
-            self.allowance -= 1.0;
-        }
-        admitted
-    }
-}
-
-/// Why an answer says nothing.
-#[derive(Debug, thiserror::Error)]
-enum CallFailure {
-    #[error(transparent)]
-    Answer(#[from] FetchError),
-    #[error("the answer can't be used: {0}")]
-    Malformed(#[from] ParseError),
-    #[error("the answer does not say whether the token is active")]
-    NoStanding,
-}
-
-impl CallFailure {
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Answer(error) => error.outcome(),
-            Self::Malformed(_) | Self::NoStanding => "malformed",
-        }
-    }
-}
 
 impl Introspection {
     /// Nobody is asked yet.
@@ -358,101 +298,5 @@ impl OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         self.introspection.calls().open.remove(&self.name);
-    }
-}
-
-/// An answer of RFC 7662, section 2.2. A member that is `null` is absent.
-fn read(answer: &[u8]) -> Result<Standing, CallFailure> {
-    let mut members = parse_object(answer, &Limits::default())?;
-    let active =
-        members.remove("active").and_then(|active| active.as_bool()).ok_or(CallFailure::NoStanding)?;
-    if !active {
-        return Ok(Standing::Inactive);
-    }
-    members.retain(|_, value| !value.is_null());
-    Ok(Standing::Active(Arc::new(Claims::from_members(members)?)))
-}
-
-fn form(token: &[u8]) -> Bytes {
-    format!("token={}&token_type_hint=access_token", form_encoded(token)).into()
-}
-
-fn form_encoded(text: &[u8]) -> String {
-    // A percent sign of the text itself is `%25`: only a space becomes `%20`.
-    percent_encode(text, FORM).to_string().replace("%20", "+")
-}
-
-/// RFC 6749, section 2.3.1: name and secret are encoded as in a form before RFC 7617 puts a colon between.
-fn basic(client_id: &str, secret: &[u8]) -> HeaderValue {
-    let pair = Zeroizing::new(format!("{}:{}", form_encoded(client_id.as_bytes()), form_encoded(secret)));
-    let field = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut value = HeaderValue::from_str(&field).expect("base64 is visible text");
-    value.set_sensitive(true);
-    value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn name_and_secret_are_encoded_before_the_colon_comes_between() {
-        let value = basic("gate:1 é", b"a+b%20/\xff~*-._");
-        let text = STANDARD.decode(value.to_str().unwrap().strip_prefix("Basic ").unwrap()).unwrap();
-        assert_eq!(String::from_utf8(text).unwrap(), "gate%3A1+%C3%A9:a%2Bb%2520%2F%FF%7E*-._");
-        assert!(value.is_sensitive());
-        assert_eq!(form(b"a&b=c d"), "token=a%26b%3Dc+d&token_type_hint=access_token");
-    }
-
-    #[test]
-    fn only_a_strict_object_that_says_active_is_an_answer() {
-        let outcome = |text: &str| match read(text.as_bytes()) {
-            Ok(Standing::Active(claims)) => format!("{claims:?}"),
-            Ok(Standing::Inactive) => "inactive".to_owned(),
-            Err(failure) => failure.outcome().to_owned(),
-        };
-        assert_eq!(outcome(r#"{"active":true,"sub":"ada","exp":null}"#), r#"Claims(["sub"])"#);
-        assert_eq!(outcome(r#"{"active":false,"sub":7}"#), "inactive");
-        let deep = format!(r#"{{"active":true,"a":{}1{}}}"#, "[".repeat(50), "]".repeat(50));
-        for bad in [
-            "",
-            "<html>",
-            "true",
-            "[true]",
-            "{}",
-            r#"{"active":null}"#,
-            r#"{"active":"true"}"#,
-            r#"{"active":1}"#,
-            r#"{"active":false,"active":true}"#,
-            r#"{"active":true,"sub":7}"#,
-            r#"{"active":true,"exp":"soon"}"#,
-            r#"{"active":true} x"#,
-            &deep,
-        ] {
-            assert_eq!(outcome(bad), "malformed", "{bad}");
-        }
-    }
-
-    #[test]
-    fn no_more_is_asked_in_a_second_than_is_allowed() {
-        let start = Instant::now();
-        let mut calls = Calls::new(1000, 3, start);
-        let admitted = |calls: &mut Calls, now| (0..10).filter(|_| calls.admit(now)).count();
-        assert_eq!(admitted(&mut calls, start), 3);
-        assert_eq!(admitted(&mut calls, start + Duration::from_millis(400)), 1);
-        assert_eq!(admitted(&mut calls, start + Duration::from_secs(60)), 3);
-    }
-
-    #[test]
-    fn no_more_is_asked_at_once_than_is_allowed() {
-        let now = Instant::now();
-        let mut calls = Calls::new(2, 100, now);
-        for name in 0..2 {
-            assert!(calls.admit(now));
-            calls.open.insert([name; 32], watch::channel(None).1);
-        }
-        assert!(!calls.admit(now));
-        calls.open.remove(&[0; 32]);
-        assert!(calls.admit(now));
     }
 }

@@ -21,7 +21,8 @@ use tokio::time::{Instant, timeout};
 
 use super::KeySourceId;
 use super::budget::Budget;
-use super::fetcher::{Fetcher, Fetching};
+use super::fetcher::Fetcher;
+use super::fetching::Fetching;
 use super::kept_keys::KeptKeys;
 use super::remote::{LONGEST_WAIT, OfTenants, Remote, client_of_tenants};
 use super::source::KeySource;

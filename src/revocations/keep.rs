@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Revocations;
-use crate::base::UnixTime;
+use crate::base::{UnixTime, with_causes};
 use crate::store::{Sessions, StoreError};
 use crate::telemetry::Metrics;
 
@@ -62,15 +62,12 @@ impl Keeper {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    let cause = source.unwrap_or_default();
+                    let why = with_causes(&error);
                     if self.revocations.is_loaded() {
-                        tracing::warn!(
-                            "can't read new revocations, those known still count: {error}: {cause}"
-                        );
+                        tracing::warn!("can't read new revocations, those known still count: {why}");
                     } else {
                         tracing::warn!(
-                            "can't load revocations, so requests with tokens are answered 503: {error}: {cause}"
+                            "can't load revocations, so requests with tokens are answered 503: {why}"
                         );
                     }
                 }

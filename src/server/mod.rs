@@ -28,7 +28,7 @@ pub use listeners::BindError;
 pub use tls::TlsError;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Config};
+use crate::config::{self, Config, FilePlace};
 use crate::gateway::Snapshot;
 use crate::issuer::{Issuer, OpenError, Shared};
 use crate::providers::{self, Fetching, Provider, ProviderError};
@@ -64,6 +64,22 @@ pub enum StartError {
     /// The system gives no thread, runtime or signal.
     #[error("the system refuses a resource: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// The place in the file, where the error names it itself.
+    #[must_use]
+    pub fn place(&self) -> Option<&FilePlace> {
+        match self {
+            Self::Issuer(OpenError::Query(error)) => Some(error.place()),
+            Self::Issuer(_)
+            | Self::Development(_)
+            | Self::Provider(_)
+            | Self::Tls { .. }
+            | Self::Bind(_)
+            | Self::System(_) => None,
+        }
+    }
 }
 
 /// How long a start waits for keys that are fetched. Long enough for a provider that is well, so that the first requests

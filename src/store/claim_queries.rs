@@ -7,11 +7,9 @@ use futures_util::future::{BoxFuture, try_join_all};
 use serde_json::Value;
 
 use super::UserId;
-use super::sql::{Question, Sql, Unanswered};
+use super::limits::LARGEST_CLAIM;
+use super::sql::{Question, QuestionError, Sql};
 use crate::config::{ClaimQuery, ClaimSource, Database, FilePlace};
-
-/// More would not fit into a token that routes take.
-pub(super) const LARGEST_CLAIM: usize = 4 << 10;
 
 /// The statements of one file.
 pub struct ClaimQueries(Vec<Query>);
@@ -37,13 +35,21 @@ pub struct ClaimQueryError {
 #[derive(Debug, thiserror::Error)]
 enum Why {
     #[error(transparent)]
-    Unanswered(#[from] Unanswered),
+    Question(#[from] QuestionError),
     #[error("no answer in time")]
     Late,
     #[error("it gives {0} values for one user: `list: true` takes them all")]
     Several(usize),
     #[error("it gives {0} bytes, {LARGEST_CLAIM} at most are taken")]
     TooLarge(usize),
+}
+
+impl ClaimQueryError {
+    /// Where the file says so; the message begins with it.
+    #[must_use]
+    pub fn place(&self) -> &FilePlace {
+        &self.place
+    }
 }
 
 impl fmt::Debug for ClaimQueries {
@@ -74,7 +80,7 @@ impl ClaimQueries {
                     let opened = Sql::open_for_questions(database).map_err(|error| ClaimQueryError {
                         place: place.clone(),
                         database: database.to_string(),
-                        why: Unanswered::from(error).into(),
+                        why: QuestionError::from(error).into(),
                     })?;
                     let sql = Arc::new(opened);
                     databases.push((database, Arc::clone(&sql)));
@@ -131,7 +137,7 @@ impl Query {
         }
     }
 
-    async fn in_time<T>(&self, work: BoxFuture<'_, Result<T, Unanswered>>) -> Result<T, ClaimQueryError> {
+    async fn in_time<T>(&self, work: BoxFuture<'_, Result<T, QuestionError>>) -> Result<T, ClaimQueryError> {
         match self.sql.within_limit(work).await {
             Some(Ok(done)) => Ok(done),
             Some(Err(why)) => Err(self.error(why.into())),
@@ -142,8 +148,8 @@ impl Query {
     /// Whether waiting does not mend it.
     fn is_final(&self, why: &Why) -> bool {
         match why {
-            Why::Unanswered(Unanswered::Database(error)) => self.sql.is_final(error),
-            Why::Unanswered(_) => true,
+            Why::Question(QuestionError::Database(error)) => self.sql.is_final(error),
+            Why::Question(_) => true,
             Why::Late | Why::Several(_) | Why::TooLarge(_) => false,
         }
     }

@@ -12,8 +12,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, joined};
+use super::limits::{LARGEST_CLAIM, LOGINS_AT_ONCE};
 use super::{
     Admission, Answer, LogIn, LogInError, OpenError, PasswordError, StoreError, User, UserId, Users,
 };
@@ -22,8 +22,6 @@ use crate::config;
 use crate::egress::client_options;
 use crate::http::client::{Client, Content, FetchError, Origin};
 
-/// So many logins may wait for the application at once.
-const MOST_CALLS: usize = 64;
 /// A session keeps the id with each login.
 const LONGEST_ID: usize = 255;
 const ACCEPT: &str = "application/json";
@@ -67,7 +65,7 @@ impl HttpUsers {
         options.known.extend(Origin::of(&config.url));
         let client = Client::new(options)
             .map_err(|error| OpenError::Users { database: config.url.to_string(), source: error.into() })?;
-        Ok(Self { config: config.clone(), client, calls: Semaphore::new(MOST_CALLS), known })
+        Ok(Self { config: config.clone(), client, calls: Semaphore::new(LOGINS_AT_ONCE), known })
     }
 
     async fn ask(&self, username: &str, password: &Secret) -> Result<Option<User>, LogInError> {
@@ -122,17 +120,12 @@ impl HttpUsers {
         if id.is_empty() || id.len() > LONGEST_ID || id.contains(char::is_control) {
             return Err(Useless::NoId);
         }
+        let username = text(&self.config.username).unwrap_or_else(|| username.to_owned());
         Ok(User {
-            id: UserId::new(id),
-            username: text(&self.config.username).unwrap_or_else(|| username.to_owned()),
             email: text(&self.config.email).unwrap_or_default(),
-            password: None,
             roles: joined(find(&members, &self.config.roles)),
-            scopes: String::new(),
-            claims: Map::new(),
             more: self.more(&members)?,
-            active: true,
-            last_login: None,
+            ..User::named(UserId::new(id), username)
         })
     }
 

@@ -28,16 +28,10 @@ pub(super) fn user(id: &str, facts: &str) -> Option<User> {
     };
     let text = |name: &str| Some(facts.get(name)?.as_str()?.to_owned());
     Some(User {
-        id: UserId::new(id),
-        username: text("username")?,
         email: text("email")?,
-        password: None,
         roles: text("roles")?,
-        scopes: String::new(),
-        claims: Map::new(),
         more,
-        active: true,
-        last_login: None,
+        ..User::named(UserId::new(id), text("username")?)
     })
 }
 

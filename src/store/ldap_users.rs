@@ -13,15 +13,13 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::claim_queries::LARGEST_CLAIM;
 use super::known_users::{KnownUsers, words};
+use super::limits::{LARGEST_CLAIM, LOGINS_AT_ONCE};
 use super::{Admission, Answer, LogIn, OpenError, PasswordError, StoreError, User, UserId, Users};
 use crate::base::{Secret, UnixTime};
 use crate::config::{self, LdapFind};
 use crate::http::client;
 
-/// So many logins may wait for the directory at once.
-const MOST_CALLS: usize = 64;
 /// Codes of a result that refuses the user, and does not speak of the server's state (RFC 4511, appendix A):
 /// noSuchObject, invalidDNSyntax, inappropriateAuthentication, invalidCredentials, insufficientAccessRights,
 /// unwillingToPerform.
@@ -72,7 +70,7 @@ impl LdapUsers {
         let mut tls = Arc::unwrap_or_clone(tls);
         tls.alpn_protocols.clear();
         let (config, tls) = (config.clone(), Arc::new(tls));
-        Ok(Self { config, tls, calls: Semaphore::new(MOST_CALLS), known })
+        Ok(Self { config, tls, calls: Semaphore::new(LOGINS_AT_ONCE), known })
     }
 
     /// Does something with a connection of its own, in time, and closes it.
@@ -207,17 +205,12 @@ impl LdapUsers {
         let first = |name: &str| values(entry, name).first().cloned();
         let roles = values(entry, &names.roles);
         let roles: Vec<&str> = roles.iter().map(|role| first_value(role)).collect();
+        let username = first(&names.username).unwrap_or_else(|| username.to_owned());
         Ok(User {
-            id: UserId::new(id.as_str()),
-            username: first(&names.username).unwrap_or_else(|| username.to_owned()),
             email: first(&names.email).unwrap_or_default(),
-            password: None,
             roles: words(roles.into_iter()),
-            scopes: String::new(),
-            claims: Map::new(),
             more: self.more(entry)?,
-            active: true,
-            last_login: None,
+            ..User::named(UserId::new(id.as_str()), username)
         })
     }
 }

@@ -11,15 +11,18 @@ mod http_users;
 mod key_ring;
 mod known_users;
 mod ldap_users;
+mod limits;
 mod login_networks;
 mod open;
 mod password;
 mod presence;
+mod purge;
 mod revocations;
 mod server;
 mod sessions;
 mod sql;
 mod sqlite;
+mod user_attributes;
 mod user_file;
 mod users;
 
@@ -42,10 +45,10 @@ pub use sessions::{
     Rotated, Rotation, SessionRecord, Sessions, Usage, Which,
 };
 pub use sqlite::{Missing, Sqlite};
+pub use user_attributes::{AttributesChange, AttributesChanged, UserAttributes};
 pub use user_file::UserFile;
 pub use users::{
-    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserAttributes, UserId, UserRows,
-    Users,
+    Admission, HashedUsers, LogIn, LogInError, NewUser, OwnUsers, User, UserId, UserRows, Users,
 };
 
 /// What a store answers with.

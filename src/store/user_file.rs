@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
-use serde_json::Map;
 use tokio::runtime::Handle;
 
 use super::{Answer, OpenError, PasswordHash, Scheme, User, UserId, UserRows};
@@ -189,17 +188,13 @@ fn yaml(text: &str) -> Result<Vec<User>, Unreadable> {
                 "the user {name:?}: {role:?} is no role, a role is one word"
             )));
         }
+        let id = UserId::new(entry.id.unwrap_or_else(|| name.clone()));
         Ok(User {
-            id: UserId::new(entry.id.unwrap_or_else(|| name.clone())),
-            username: name,
             email: entry.email,
             password: Some(PasswordHash::from_stored(entry.password)),
             roles: entry.roles.join(" "),
-            scopes: String::new(),
-            claims: Map::new(),
-            more: Map::new(),
             active: entry.active,
-            last_login: None,
+            ..User::named(id, name)
         })
     };
     entries.unwrap_or_default().into_iter().map(user).collect()
@@ -210,18 +205,8 @@ fn htpasswd(text: &str) -> Result<Vec<User>, Unreadable> {
     let user = |(line, text): (usize, &str)| {
         let (name, hash) =
             text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or(Unreadable::Line { line })?;
-        Ok(User {
-            id: UserId::new(name),
-            username: name.to_owned(),
-            email: String::new(),
-            password: Some(PasswordHash::from_stored(hash.to_owned())),
-            roles: String::new(),
-            scopes: String::new(),
-            claims: Map::new(),
-            more: Map::new(),
-            active: true,
-            last_login: None,
-        })
+        let password = Some(PasswordHash::from_stored(hash.to_owned()));
+        Ok(User { password, ..User::named(UserId::new(name), name.to_owned()) })
     };
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(user).collect()
 }
@@ -257,6 +242,7 @@ impl UserRows for UserFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::with_causes;
 
     /// A file that is replaced whole, as editors and deployments do.
     struct Place(tempfile::TempDir, &'static str);
@@ -355,8 +341,8 @@ mod tests {
         ] {
             let place = Place::new(name, text);
             let error = UserFile::open(&place.path()).await.expect_err(text);
-            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            assert!(source.contains(expected), "{text:?}: {source}");
+            let why = with_causes(&error);
+            assert!(why.contains(expected), "{text:?}: {why}");
         }
     }
 }

@@ -7,8 +7,11 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::presence::{self, Presences};
-use super::{Answer, PasswordError, PasswordHash, Passwords, Scheme, StoreError, Verdict};
-use crate::base::{Secret, UnixTime};
+use super::{
+    Answer, AttributesChange, AttributesChanged, PasswordError, PasswordHash, Passwords, Scheme, StoreError,
+    UserAttributes, Verdict,
+};
+use crate::base::{Secret, UnixTime, with_causes};
 
 /// Where users live. Each call ends within a few seconds, with an error if need be.
 pub trait Users: Send + Sync + 'static {
@@ -155,7 +158,7 @@ impl Users for HashedUsers {
                     },
                     // The old hash is as good as it was before.
                     Err(error) => {
-                        tracing::warn!(user = %user.id, error = %error, "a password's hash could not be renewed");
+                        tracing::warn!(user = %user.id, error = with_causes(&error), "a password's hash could not be renewed");
                     }
                 }
             }
@@ -185,8 +188,12 @@ pub trait OwnUsers: UserRows {
     /// Adds a user; [`StoreError::Conflict`] if the name is taken.
     fn add_user<'a>(&'a self, user: &'a NewUser, now: UnixTime) -> Answer<'a, UserId>;
 
-    /// Replaces what tokens say of a user; `false` if there is no such user.
-    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool>;
+    /// Changes what tokens say of a user, in one step: of changes at the same time none is lost.
+    fn change_attributes<'a>(
+        &'a self,
+        username: &'a str,
+        change: AttributesChange,
+    ) -> Answer<'a, AttributesChanged>;
 
     /// Some users, in the order of their names and after the one given. None are left when the answer is empty.
     fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>>;
@@ -250,6 +257,24 @@ pub struct User {
     pub last_login: Option<UnixTime>,
 }
 
+impl User {
+    /// One who is let in, and of whom nothing else is known yet.
+    pub(super) fn named(id: UserId, username: String) -> Self {
+        Self {
+            id,
+            username,
+            email: String::new(),
+            password: None,
+            roles: String::new(),
+            scopes: String::new(),
+            claims: Map::new(),
+            more: Map::new(),
+            active: true,
+            last_login: None,
+        }
+    }
+}
+
 /// A user to be made.
 #[derive(Debug, Clone)]
 pub struct NewUser {
@@ -259,42 +284,6 @@ pub struct NewUser {
     pub password: PasswordHash,
     /// What tokens say of it.
     pub attributes: UserAttributes,
-}
-
-/// What tokens may say of one of the gateway's own users.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UserAttributes {
-    /// May be empty.
-    pub email: String,
-    /// Names of roles joined by blanks; may be empty.
-    pub roles: String,
-    /// Scopes joined by blanks; may be empty.
-    pub scopes: String,
-    /// Claims of each token, as they are.
-    pub claims: Map<String, Value>,
-}
-
-impl UserAttributes {
-    /// What is known of a user.
-    #[must_use]
-    pub fn of(user: &User) -> Self {
-        Self {
-            email: user.email.clone(),
-            roles: user.roles.clone(),
-            scopes: user.scopes.clone(),
-            claims: user.claims.clone(),
-        }
-    }
-
-    /// The claims as a database keeps them.
-    pub(super) fn claims_text(&self) -> String {
-        serde_json::to_string(&self.claims).expect("a JSON object has a text")
-    }
-}
-
-/// What [`UserAttributes::claims_text`] wrote. What somebody else wrote there and is no object says nothing.
-pub(super) fn claims_of(text: &str) -> Map<String, Value> {
-    serde_json::from_str(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -335,18 +324,8 @@ pub(super) mod tests {
 
         fn user_by_id<'a>(&'a self, id: &'a str) -> Answer<'a, Option<User>> {
             let stored = self.stored.lock().unwrap().clone();
-            let user = User {
-                id: UserId::new(id),
-                username: id.to_lowercase(),
-                email: String::new(),
-                password: Some(PasswordHash::from_stored(stored)),
-                roles: String::new(),
-                scopes: String::new(),
-                claims: Map::new(),
-                more: Map::new(),
-                active: true,
-                last_login: None,
-            };
+            let password = Some(PasswordHash::from_stored(stored));
+            let user = User { password, ..User::named(UserId::new(id), id.to_lowercase()) };
             Box::pin(std::future::ready(Ok(Some(user))))
         }
 

@@ -18,7 +18,7 @@ mod told;
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use support::{DatabaseKind, server_missing, trial};
+use support::{DatabaseKind, block_on, server_missing, trial};
 
 fn main() -> ExitCode {
     let missing = server_missing(site::environment().join("bin/python"));
@@ -118,8 +118,4 @@ fn main() -> ExitCode {
         }));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

@@ -11,6 +11,7 @@ use serde_yaml::{Mapping, Value};
 use tollgate::base::{Algorithm, ReasonCode};
 use tollgate::config::{self, Config, MistakeKind, Mistakes};
 
+use super::support::meaning;
 use super::{Block, blocks, code, page, root, table_rows};
 
 const PAGE: &str = "docs/configuration.md";
@@ -99,11 +100,6 @@ fn read_value(file: &Value) -> Result<Config, Mistakes> {
 
 fn yaml(text: &str) -> Value {
     serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Everything but the places of warnings.
-fn meaning(config: &Config) -> String {
-    format!("{:?}", Config { warnings: vec![], ..config.clone() })
 }
 
 /// One row of a table of keys.

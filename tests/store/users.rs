@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tollgate::base::Secret;
 use tollgate::store::{
-    Admission, HashedUsers, PasswordHash, Passwords, Presence, Rotated, StoreError, UserAttributes, UserId,
-    Users as _,
+    Admission, AttributesChange, AttributesChanged, HashedUsers, PasswordHash, Passwords, Presence, Rotated,
+    Store, StoreError, UserAttributes, UserId, Users as _,
 };
 
 use crate::support::DatabaseKind;
@@ -18,6 +18,7 @@ pub(crate) async fn all(kind: Option<DatabaseKind>) {
     let kind = Kind::start(kind).await;
     names_and_ids(&kind).await;
     changes(&kind).await;
+    changes_at_once(&kind).await;
     presence(&kind).await;
     a_user_takes_its_sessions_with_it(&kind).await;
     known_users(&kind).await;
@@ -58,7 +59,7 @@ async fn names_and_ids(kind: &Kind) {
     assert!(matches!(users.add_user(&new_user("ada"), NOW).await, Err(StoreError::Conflict)));
     let changed = UserAttributes { email: String::new(), scopes: "orders:write".to_owned(), ..attributes() };
     for _ in 0..2 {
-        assert!(users.set_attributes("ada", &changed).await.unwrap(), "also where nothing changes");
+        assert!(is_set(&*users, "ada", &changed).await, "also where nothing changes");
     }
     assert_eq!(UserAttributes::of(&users.user_by_name("ada").await.unwrap().unwrap()), changed);
     let zoe = users.add_user(&new_user("Zoë 🦀"), NOW).await.unwrap();
@@ -78,7 +79,7 @@ async fn names_and_ids(kind: &Kind) {
         assert!(users.user_by_name(name).await.unwrap().is_none(), "{name:?}");
         assert!(!users.set_active(name, false).await.unwrap(), "{name:?}");
         assert!(!users.set_password(name, &new_user("").password).await.unwrap(), "{name:?}");
-        assert!(!users.set_attributes(name, &changed).await.unwrap(), "{name:?}");
+        assert!(!is_set(&*users, name, &changed).await, "{name:?}");
         assert!(!users.remove_user(name).await.unwrap(), "{name:?}");
     }
     for id in ["x", "", "-1", "99999999999999999999", "1 OR 1=1", "1\u{0}"] {
@@ -89,6 +90,65 @@ async fn names_and_ids(kind: &Kind) {
     assert!(users.user_by_id(id.as_str()).await.unwrap().is_none());
     let again = users.add_user(&new_user("ada"), NOW).await.unwrap();
     assert!(again != id && again != big, "an id is never given again");
+}
+
+async fn is_set(users: &dyn Store, name: &str, attributes: &UserAttributes) -> bool {
+    let attributes = attributes.clone();
+    let change = move |all: &mut UserAttributes| {
+        *all = attributes.clone();
+        Ok(())
+    };
+    match users.change_attributes(name, Arc::new(change)).await.unwrap() {
+        AttributesChanged::Done => true,
+        AttributesChanged::NoUser => false,
+        AttributesChanged::Refused(why) => panic!("{why}"),
+    }
+}
+
+/// Whoever changes one thing takes nothing away that another changes meanwhile.
+async fn changes_at_once(kind: &Kind) {
+    const EACH: usize = 20;
+    let place = kind.place();
+    let [one, other] = place.two().await;
+    one.add_user(&new_user("ada"), NOW).await.unwrap();
+    let changes = (0..EACH).flat_map(|number| {
+        let claim: AttributesChange = Arc::new(move |all| {
+            all.claims.insert(format!("claim{number}"), json!(number));
+            Ok(())
+        });
+        let role: AttributesChange = Arc::new(move |all| {
+            all.roles = format!("{} role{number}", all.roles);
+            Ok(())
+        });
+        let refused: AttributesChange = Arc::new(|all| {
+            all.email = "never@example.com".to_owned();
+            Err("no such address".to_owned())
+        });
+        [
+            one.change_attributes("ada", claim),
+            other.change_attributes("ada", role),
+            one.change_attributes("ada", refused),
+        ]
+    });
+    let (mut done, mut refused) = (0, 0);
+    for changed in join_all(changes).await {
+        match changed.unwrap() {
+            AttributesChanged::Done => done += 1,
+            AttributesChanged::Refused(why) => {
+                assert_eq!(why, "no such address");
+                refused += 1;
+            }
+            AttributesChanged::NoUser => panic!("ada is there"),
+        }
+    }
+    assert_eq!((done, refused), (2 * EACH, EACH));
+    let ada = UserAttributes::of(&one.user_by_name("ada").await.unwrap().unwrap());
+    for number in 0..EACH {
+        assert_eq!(ada.claims[&format!("claim{number}")], json!(number));
+        assert!(ada.roles.split(' ').any(|role| role == format!("role{number}")), "{}", ada.roles);
+    }
+    assert_eq!((ada.email, ada.scopes), (attributes().email, attributes().scopes));
+    assert_eq!(ada.claims["team"], attributes().claims["team"]);
 }
 
 /// Nobody is turned away.

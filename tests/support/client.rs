@@ -41,6 +41,11 @@ pub enum Protocol {
     Http2,
 }
 
+impl Protocol {
+    /// Both, for what must not differ.
+    pub const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
+}
+
 /// Where a server is and how it is spoken to. Each request gets a connection of its own.
 #[derive(Clone)]
 pub struct Client {

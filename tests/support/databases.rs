@@ -25,9 +25,10 @@ pub enum DatabaseKind {
 #[derive(Debug)]
 pub struct DatabaseServer {
     kind: DatabaseKind,
-    folder: tempfile::TempDir,
     network: Option<Network>,
+    // Before its folder goes: MySQL would wait for ever for its files.
     process: Option<Process>,
+    folder: tempfile::TempDir,
 }
 
 /// How it is reached by TCP.
@@ -75,7 +76,7 @@ impl DatabaseServer {
         if let Some((user, group)) = ids(kind.user()) {
             chown(folder.path(), Some(user), Some(group)).unwrap();
         }
-        let mut server = Self { kind, folder, network, process: None };
+        let mut server = Self { kind, network, process: None, folder };
         let data = server.path("data");
         match kind {
             DatabaseKind::Postgres => {

@@ -31,6 +31,7 @@ mod config;
 mod databases;
 mod directory;
 mod idp;
+mod meaning;
 mod message;
 mod metrics;
 mod process;
@@ -46,6 +47,7 @@ pub use config::{Config, Home, config};
 pub use databases::{DatabaseKind, DatabaseServer};
 pub use directory::{Directory, directory_missing};
 pub use idp::{Idp, claims, now, token};
+pub use meaning::meaning;
 pub use message::Message;
 pub use metrics::Metrics;
 pub use process::{Finished, Process};
@@ -53,6 +55,11 @@ pub use servers::{environment, server_missing, trial};
 pub use tls::{Authority, Issued};
 pub use tollgate::{Handshake, Tollgate, holds_token, listening};
 pub use upstream::{Reply, Step, Upstream};
+
+/// Runs a test that is a trial of its own, on its thread.
+pub fn block_on<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
 
 /// The value that a test gives to each identity header that a client makes up. An upstream that sees it, under
 /// whatever name, fails the test; the harness's clients refuse to send an identity header with another value.

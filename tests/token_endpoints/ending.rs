@@ -12,8 +12,9 @@ use serde_json::json;
 use sqlx::Connection as _;
 use tokio::sync::oneshot;
 
-use crate::outage::block_on;
-use crate::support::{Answer, Client, Config, Connection, Home, Idp, Protocol, Tollgate, Upstream, config};
+use crate::support::{
+    Answer, Client, Config, Connection, Home, Idp, Protocol, Tollgate, Upstream, block_on, config,
+};
 use crate::{PASSWORD, Site, USER, assert_refused, credentials, login, pair, refresh, verify};
 use tollgate::base::Algorithm;
 

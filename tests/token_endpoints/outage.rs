@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Executor};
 use tokio::sync::oneshot;
 
-use crate::support::{Answer, Protocol};
+use crate::support::{Answer, Protocol, block_on};
 use crate::{
     PASSWORD, Pair, Site, USER, assert_refused, blacklist, credentials, login, pair, refresh, verify,
 };
@@ -169,10 +169,6 @@ async fn beside<T>(site: &Site, tokens: &Pair, other: impl Future<Output = T>) -
     let proxied =
         Proxied { count: times.len(), median: times[times.len() / 2], slowest: times[times.len() - 1] };
     (done, proxied)
-}
-
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn assert_unavailable(answer: &Answer) {

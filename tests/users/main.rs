@@ -15,7 +15,7 @@ mod support;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use support::{DatabaseKind, directory_missing, server_missing, trial};
+use support::{DatabaseKind, block_on, directory_missing, server_missing, trial};
 
 use self::django::Database;
 
@@ -134,8 +134,4 @@ fn main() -> ExitCode {
         ]);
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-fn block_on(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }

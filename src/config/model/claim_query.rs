@@ -18,18 +18,11 @@ pub struct ClaimQuery {
 }
 
 /// Where something stands in the file.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilePlace(pub(in crate::config) String);
 
 impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for FilePlace {
-    /// Two files that mean the same are shown alike, wherever they say it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FilePlace")
     }
 }

@@ -1,11 +1,12 @@
 //! As much of Python as settings are written in: literals, names, calls and assignments. Nothing is executed.
 //!
-//! `token` (words and logical lines) → `expression` (what stands right of a `=`) → `value` (what it is, as far as that
-//! can be known) and `module` (which names have which values at the end of the file). What is not understood becomes
+//! `token` (words and logical lines) → `expression` (what stands right of a `=`) → `scope` (what it is, as far as that
+//! can be known: a `value`) and `module` (which names have which values at the end of the file). What is not understood becomes
 //! an unknown value with a reason; only a text that can't be cut into words and lines is refused.
 
 mod expression;
 mod module;
+mod scope;
 mod token;
 mod value;
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::Unreadable;
 use super::expression::{Expression, Form, Parser};
+use super::scope::{Scope, dotted};
 use super::token::{Line, Token, lines};
-use super::value::{Known, Located, Scope, combined, dotted};
+use super::value::{Known, Located, combined};
 
 /// A settings file, read.
 #[derive(Debug)]

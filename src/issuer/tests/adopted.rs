@@ -8,19 +8,19 @@ const LATER: UnixTime = UnixTime(NOW.0 + 10);
 /// With and without rotation.
 async fn sites() -> [Site; 2] {
     let site = |rotate| {
-        Site::with(move |config| {
+        Box::pin(Site::with(move |config| {
             config.compatibility = Compatibility::SimpleJwt;
             config.sessions = SessionRules::SIMPLEJWT;
             config.rotate_refresh_tokens = rotate;
             config.blacklist_after_rotation = rotate;
-        })
+        }))
     };
     [site(true).await, site(false).await]
 }
 
 impl Site {
     /// A refresh token as the site makes it.
-    fn of_the_site(&self, user: Value) -> String {
+    fn of_the_site(&self, user: &Value) -> String {
         let claims = json!({"token_type": "refresh", "exp": NOW.0 + 3_600, "iat": NOW.0 - 60, "jti": mint::new_id(),
             "user_id": user, "iss": "https://gate.example.test", "aud": "api"});
         self.forge(claims)
@@ -41,7 +41,7 @@ impl Site {
 #[tokio::test]
 async fn its_first_use_begins_a_session_whose_logout_ends_the_access_tokens() {
     for site in sites().await {
-        let mut refresh = site.of_the_site(json!("1"));
+        let mut refresh = site.of_the_site(&json!("1"));
         let mut access = Vec::new();
         for _ in 0..2 {
             let answer = site.refresh(&refresh).await;
@@ -62,7 +62,7 @@ async fn its_first_use_begins_a_session_whose_logout_ends_the_access_tokens() {
 #[tokio::test]
 async fn many_first_uses_at_once_begin_one_session() {
     for site in sites().await {
-        let first = site.of_the_site(json!("1"));
+        let first = site.of_the_site(&json!("1"));
         let answers = join_all((0..8).map(|_| site.refresh(&first))).await;
         let passed = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(passed, if site.issuer.rotate { 1 } else { 8 });
@@ -73,9 +73,9 @@ async fn many_first_uses_at_once_begin_one_session() {
 #[tokio::test]
 async fn where_it_names_nobody_there_is_no_session() {
     for site in sites().await {
-        let first = site.of_the_site(json!(null));
+        let first = site.of_the_site(&json!(null));
         assert_eq!(site.refresh(&first).await.status, 200);
-        let nobody = site.of_the_site(json!("99"));
+        let nobody = site.of_the_site(&json!("99"));
         assert_eq!(site.refresh(&nobody).await.status, 401);
         let mut database = site.database().await;
         let rows: i64 =
@@ -87,7 +87,7 @@ async fn where_it_names_nobody_there_is_no_session() {
 #[tokio::test]
 async fn one_that_was_logged_out_begins_none() {
     for site in sites().await {
-        let first = site.of_the_site(json!("1"));
+        let first = site.of_the_site(&json!("1"));
         assert_eq!(site.post_at("/api/token/logout/", json!({"refresh": first}), NOW).await.status, 200);
         assert_eq!(site.refresh(&first).await.body, refused("Token is blacklisted"));
         assert_eq!(site.sessions().await, []);
@@ -97,7 +97,7 @@ async fn one_that_was_logged_out_begins_none() {
 #[tokio::test]
 async fn within_the_grace_it_gets_its_successor_again() {
     let site = Site::with(|config| config.compatibility = Compatibility::SimpleJwt).await;
-    let first = site.of_the_site(json!("1"));
+    let first = site.of_the_site(&json!("1"));
     let successor = text(&site.refresh(&first).await.body, "refresh");
     let again = text(&site.refresh(&first).await.body, "refresh");
     assert_eq!(segment(&successor, 1), segment(&again, 1));

@@ -1,6 +1,7 @@
 //! What a login gives, and what its endpoint is called.
 
 use super::*;
+use crate::store::AttributesChanged;
 
 #[tokio::test]
 async fn a_login_gives_tokens_that_name_user_session_and_key() {
@@ -94,7 +95,12 @@ async fn a_claim_that_is_null_is_left_out_and_claims_that_fill_a_token_make_none
     let claims = async |claims: Value| {
         let Value::Object(claims) = claims else { panic!("no object") };
         let attributes = UserAttributes { claims, ..UserAttributes::default() };
-        assert!(site.issuer.own_users().set_attributes("ada", &attributes).await.unwrap());
+        let change = Arc::new(move |all: &mut UserAttributes| {
+            *all = attributes.clone();
+            Ok(())
+        });
+        let changed = site.issuer.own_users().change_attributes("ada", change).await.unwrap();
+        assert_eq!(changed, AttributesChanged::Done);
         site.login_with("ada", PASSWORD).await
     };
     let answer = claims(json!({"plan": null, "team": "north"})).await;

@@ -18,7 +18,7 @@ use super::known_users::words;
 use super::presence::{self, Presences};
 use super::sql::{Row, Sql};
 use super::{Answer, OpenError, PasswordHash, Scheme, StoreError, User, UserId, UserRows};
-use crate::base::UnixTime;
+use crate::base::{UnixTime, with_causes};
 use crate::config::{DjangoPasswords, DjangoUsers, RolesFrom};
 
 /// The tables of one site.
@@ -129,8 +129,7 @@ fn more_groups(user: &mut User, names: &[String]) {
 }
 
 fn warn(error: &StoreError) {
-    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    tracing::warn!(%error, source, "nobody can log in until the users' database answers");
+    tracing::warn!(error = with_causes(error), "nobody can log in until the users' database answers");
 }
 
 impl UserRows for DjangoTables {

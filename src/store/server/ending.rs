@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{ServerStore, is_name, is_user_id};
+use super::{ServerStore, is_id, is_user_id};
 use crate::base::UnixTime;
+use crate::store::limits::REVOCATIONS_AT_ONCE;
 use crate::store::revocations::RevokedColumns;
 use crate::store::sql::{Dialect, Link, Selected, Value};
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
 
-/// So many revocations are read in one step.
-const PAGE: i64 = 10_000;
 const HIGHEST: &str = "SELECT value FROM counters WHERE name = 'revocations'";
 /// The key of an advisory lock of PostgreSQL, "tollgate" in bytes.
 const QUEUE: i64 = i64::from_be_bytes(*b"tollgate");
@@ -24,7 +23,7 @@ pub(super) async fn end(
     ending: Ending<'_>,
 ) -> Result<Ended, sqlx::Error> {
     let is_known = match which {
-        Which::Session(sid) => is_name(sid),
+        Which::Session(sid) => is_id(sid),
         Which::User(user) => is_user_id(user.as_str()),
     };
     if !is_known {
@@ -170,7 +169,8 @@ pub(super) async fn revocations_after(
     }
     let statement = "SELECT kind, issuer, name, issued_before, expires_at, number FROM revocations \
                       WHERE number > ? AND number <= ? ORDER BY number LIMIT ?";
-    let rows = link.rows(statement, &[number.into(), highest.into(), PAGE.into()]).await?;
+    let rows =
+        link.rows(statement, &[number.into(), highest.into(), i64::from(REVOCATIONS_AT_ONCE).into()]).await?;
     let last = match rows.last() {
         Some(row) => row.get(5)?,
         None => number.max(highest),

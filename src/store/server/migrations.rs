@@ -9,8 +9,9 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use tokio::runtime::Handle;
 
 use super::Tables;
+use crate::base::with_causes;
 use crate::store::sql::{Dialect, Server, unavailable};
-use crate::store::{OpenError, StoreError, Unanswered};
+use crate::store::{OpenError, Unanswered};
 
 /// How often a server is asked again that did not answer at the start.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -39,7 +40,7 @@ fn steps(dialect: Dialect) -> Migrator {
 pub(super) async fn run(tables: &Arc<Tables>, unanswered: Unanswered) -> Result<(), OpenError> {
     match (migrate(Arc::clone(tables)).await, unanswered) {
         (Err(OpenError::Store(error)), Unanswered::Wait) => {
-            tracing::warn!("{error}: {}", cause(&error));
+            tracing::warn!("{}", with_causes(&error));
             Handle::current().spawn(until_done(Arc::downgrade(tables), error.to_string()));
             Ok(())
         }
@@ -61,8 +62,7 @@ async fn until_done(tables: std::sync::Weak<Tables>, mut told: String) {
             Err(error) => {
                 let why = error.to_string();
                 if why != told {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!("{why}: {}", source.unwrap_or_default());
+                    tracing::warn!("{}", with_causes(&error));
                     told = why;
                 }
             }
@@ -95,8 +95,4 @@ fn meant(tables: &Tables, error: MigrateError) -> OpenError {
         }
         source => OpenError::Migration { file: database, source },
     }
-}
-
-fn cause(error: &StoreError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 //! sees what was committed before it, a wait for a lock included. Where the database breaks a deadlock all the same, the
 //! call begins anew, within its limit.
 //!
-//! Keys of up to [`LONGEST_NAME`] bytes can be kept. Those of our own tokens are short; of another's token, whose longer
+//! Keys of up to [`LONGEST_ID`] bytes can be kept. Those of our own tokens are short; of another's token, whose longer
 //! one can't be blacklisted, it is said that it is.
 
 mod ending;
@@ -26,18 +26,18 @@ use std::time::Duration;
 use super::login_networks::KEY_NAME;
 use super::sql::{Link, Server, limited, unavailable};
 use super::{
-    AccessToken, Answer, Ended, Ending, KnownUsers, Login, LoginNetworks, NetworkDigest, NewUser, OldToken,
-    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
-    Rotation, Scheme, SessionRecord, Sessions, StoreError, Unanswered, User, UserAttributes, UserId,
-    UserRows, Which,
+    AccessToken, Answer, AttributesChange, AttributesChanged, Ended, Ending, KnownUsers, Login,
+    LoginNetworks, NetworkDigest, NewUser, OldToken, OpenError, OwnUsers, PasswordHash, Presences,
+    RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions, StoreError,
+    Unanswered, User, UserId, UserRows, Which,
 };
 use crate::base::{Secret, UnixTime};
 use crate::config::Database;
 
 /// A `jti` or `sid` of more bytes is nobody's.
-const LONGEST_NAME: usize = 255;
+const LONGEST_ID: usize = 255;
 /// A user's id of more bytes is nobody's.
-const LONGEST_USER: usize = 1_024;
+const LONGEST_USER_ID: usize = 1_024;
 /// So often a call is begun anew that the database broke off in favour of another.
 const RETRIES: u32 = 10;
 /// Before that; longer each time, so that those who met do not meet again.
@@ -140,13 +140,13 @@ fn is_broken_off(error: &sqlx::Error) -> bool {
 }
 
 /// Whether it can be the `jti` or `sid` of a row. PostgreSQL has no text with a NUL.
-fn is_name(name: &str) -> bool {
-    name.len() <= LONGEST_NAME && !name.contains('\0')
+fn is_id(id: &str) -> bool {
+    id.len() <= LONGEST_ID && !id.contains('\0')
 }
 
 /// Whether it can be the id of a user in a row.
 fn is_user_id(id: &str) -> bool {
-    id.len() <= LONGEST_USER && !id.contains('\0')
+    id.len() <= LONGEST_USER_ID && !id.contains('\0')
 }
 
 impl UserRows for ServerStore {
@@ -185,8 +185,12 @@ impl OwnUsers for ServerStore {
         self.call(move || users::add(self, user, now))
     }
 
-    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
-        self.call(move || users::set_attributes(self, username, attributes))
+    fn change_attributes<'a>(
+        &'a self,
+        username: &'a str,
+        change: AttributesChange,
+    ) -> Answer<'a, AttributesChanged> {
+        self.call(move || users::change_attributes(self, username, Arc::clone(&change)))
     }
 
     fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {

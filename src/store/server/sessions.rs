@@ -1,21 +1,19 @@
 //! The tables `sessions`, `refresh_tokens`, `access_tokens` and `blacklist`.
 
 use super::ending::{add_revocations, end_oldest, end_these, lock_logins_of};
-use super::{ServerStore, is_name, is_user_id};
+use super::{ServerStore, is_id, is_user_id};
 use crate::base::UnixTime;
+use crate::store::limits::USERS_WITH_SESSIONS_AT_ONCE;
 use crate::store::sql::{Link, Selected, Value};
 use crate::store::{
     AccessToken, Ended, Ending, Login, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated,
     Rotation, SessionRecord, Usage, UserId, Which,
 };
 
-/// So many users are looked at in one step.
-const USERS: i64 = 200;
-
 /// `None` if the token that it replaces is blacklisted.
 pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Option<Ended>, sqlx::Error> {
     let Login { session, refresh, access, replaces, most, ending } = login;
-    if replaces.is_some_and(|old| !is_name(old.jti)) {
+    if replaces.is_some_and(|old| !is_id(old.jti)) {
         return Ok(None);
     }
     let now = session.started_at;
@@ -51,7 +49,7 @@ pub(super) async fn start(store: &ServerStore, login: &Login<'_>) -> Result<Opti
 }
 
 pub(super) async fn refresh_state(store: &ServerStore, jti: &str) -> Result<RefreshState, sqlx::Error> {
-    if !is_name(jti) {
+    if !is_id(jti) {
         return Ok(RefreshState { blacklisted: true, record: None });
     }
     // One statement sees one state of the database.
@@ -105,11 +103,11 @@ pub(super) async fn of_access(store: &ServerStore, jti: &str) -> Result<Option<S
     one(store, &statement, jti).await
 }
 
-async fn one(store: &ServerStore, statement: &str, name: &str) -> Result<Option<SessionRecord>, sqlx::Error> {
-    if !is_name(name) {
+async fn one(store: &ServerStore, statement: &str, id: &str) -> Result<Option<SessionRecord>, sqlx::Error> {
+    if !is_id(id) {
         return Ok(None);
     }
-    let row = store.link().await?.row(statement, &[name.into()]).await?;
+    let row = store.link().await?.row(statement, &[id.into()]).await?;
     row.map(|row| session(&row, 0)).transpose()
 }
 
@@ -135,7 +133,7 @@ pub(super) async fn live_refresh_tokens(
     now: UnixTime,
 ) -> Result<Vec<(String, UnixTime)>, sqlx::Error> {
     let (of, value, is_known) = match which {
-        Which::Session(sid) => ("s.sid = ?", sid, is_name(sid)),
+        Which::Session(sid) => ("s.sid = ?", sid, is_id(sid)),
         Which::User(user) => ("s.user_id = ?", user.as_str(), is_user_id(user.as_str())),
     };
     if !is_known {
@@ -161,14 +159,20 @@ pub(super) async fn users_with_sessions(
     let statement = "SELECT DISTINCT user_id FROM sessions \
           WHERE user_id > ? AND ended_at IS NULL AND (access_ends_at > ? OR (? AND ends_at > ?)) \
           ORDER BY user_id LIMIT ?";
-    let values = [after.into(), now.into(), Value::Truth(idle), now.into(), USERS.into()];
+    let values = [
+        after.into(),
+        now.into(),
+        Value::Truth(idle),
+        now.into(),
+        i64::from(USERS_WITH_SESSIONS_AT_ONCE).into(),
+    ];
     let rows = store.link().await?.rows(statement, &values).await?;
     rows.iter().map(|row| Ok(UserId::new(row.get::<String>(0)?))).collect()
 }
 
 pub(super) async fn rotate(store: &ServerStore, rotation: &Rotation<'_>) -> Result<Rotated, sqlx::Error> {
     let Rotation { old, new, access, user, retire, require_session, now } = *rotation;
-    if !is_name(old.jti) {
+    if !is_id(old.jti) {
         return Ok(Rotated::AlreadyBlacklisted);
     }
     let mut write = store.begin().await?;
@@ -228,7 +232,7 @@ pub(super) async fn note_access(
     sid: &str,
     access: AccessToken<'_>,
 ) -> Result<bool, sqlx::Error> {
-    if !is_name(sid) {
+    if !is_id(sid) {
         return Ok(false);
     }
     let mut write = store.begin().await?;
@@ -248,7 +252,7 @@ pub(super) async fn blacklist(
     token: OldToken<'_>,
     ending: Option<Ending<'_>>,
 ) -> Result<Option<Ended>, sqlx::Error> {
-    if !is_name(token.jti) {
+    if !is_id(token.jti) {
         return Ok(None);
     }
     let mut write = store.begin().await?;

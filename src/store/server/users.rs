@@ -5,20 +5,23 @@ use serde_json::Map;
 use super::ServerStore;
 use super::ending::{portions, repeated};
 use crate::base::UnixTime;
+use crate::store::limits::USERS_AT_ONCE;
 use crate::store::presence;
 use crate::store::sql::{Link, Selected, Value};
-use crate::store::users::claims_of;
-use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
+use crate::store::user_attributes::claims_of;
+use crate::store::{
+    AttributesChange, AttributesChanged, NewUser, PasswordHash, Presences, User, UserAttributes, UserId,
+};
 
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
 /// What the database would refuse, or take for another name, is nobody's: MySQL compares without blanks at the end.
-fn is_name(username: &str) -> bool {
+fn is_username(username: &str) -> bool {
     !username.contains('\0') && username.trim_end() == username
 }
 
 pub(super) async fn by_name(store: &ServerStore, username: &str) -> Result<Option<User>, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(None);
     }
     find(&mut store.link().await?, "username", username.into()).await
@@ -107,21 +110,33 @@ pub(super) async fn add(store: &ServerStore, user: &NewUser, now: UnixTime) -> R
 }
 
 pub(super) async fn after(store: &ServerStore, username: &str) -> Result<Vec<User>, sqlx::Error> {
-    let statement = format!("SELECT {COLUMNS} FROM users WHERE username > ? ORDER BY username LIMIT 1000");
-    let rows = store.link().await?.rows(&statement, &[username.into()]).await?;
+    let statement = format!("SELECT {COLUMNS} FROM users WHERE username > ? ORDER BY username LIMIT ?");
+    let rows =
+        store.link().await?.rows(&statement, &[username.into(), i64::from(USERS_AT_ONCE).into()]).await?;
     rows.iter().map(user).collect()
 }
 
-pub(super) async fn set_attributes(
+pub(super) async fn change_attributes(
     store: &ServerStore,
     username: &str,
-    attributes: &UserAttributes,
-) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
-        return Ok(false);
+    change: AttributesChange,
+) -> Result<AttributesChanged, sqlx::Error> {
+    if !is_username(username) {
+        return Ok(AttributesChanged::NoUser);
+    }
+    let mut write = store.begin().await?;
+    let statement = format!("SELECT {COLUMNS} FROM users WHERE username = ? FOR UPDATE");
+    let Some(found) = write.row(&statement, &[username.into()]).await? else {
+        write.roll_back().await?;
+        return Ok(AttributesChanged::NoUser);
+    };
+    let mut attributes = UserAttributes::of(&user(&found)?);
+    if let Err(why) = change(&mut attributes) {
+        write.roll_back().await?;
+        return Ok(AttributesChanged::Refused(why));
     }
     let claims = attributes.claims_text();
-    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
+    let UserAttributes { email, roles, scopes, claims: _ } = &attributes;
     let values = [
         email.as_str().into(),
         roles.as_str().into(),
@@ -130,7 +145,9 @@ pub(super) async fn set_attributes(
         username.into(),
     ];
     let statement = "UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?";
-    Ok(store.link().await?.execute(statement, &values).await? == 1)
+    write.execute(statement, &values).await?;
+    write.commit().await?;
+    Ok(AttributesChanged::Done)
 }
 
 pub(super) async fn set_password(
@@ -156,7 +173,7 @@ async fn set(
     value: Value<'_>,
     username: &str,
 ) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(false);
     }
     let statement = format!("UPDATE users SET {column} = ? WHERE username = ?");
@@ -165,7 +182,7 @@ async fn set(
 }
 
 pub(super) async fn remove(store: &ServerStore, username: &str) -> Result<bool, sqlx::Error> {
-    if !is_name(username) {
+    if !is_username(username) {
         return Ok(false);
     }
     let mut write = store.begin().await?;

@@ -15,7 +15,6 @@ mod value;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -23,17 +22,14 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Encode, Row as _, Type};
 
 pub(super) use self::dialect::Dialect;
 pub(super) use self::link::Link;
-pub(super) use self::read_only::{Question, Unanswered};
+pub(super) use self::read_only::{Question, QuestionError};
 pub(super) use self::server::Server;
 pub(super) use self::value::{Selected, Value};
+use super::limits::{CALL_LIMIT, LOCK_LIMIT};
 use super::sqlite::FileId;
 use super::{Answer, StoreError};
 use crate::config::Database;
 
-/// The longest that one call may take, the wait for a connection included: a request makes at most three or four.
-const CALL_LIMIT: Duration = Duration::from_millis(1_600);
-/// How long SQLite waits for the lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1_300);
 /// Each serves hundreds of look-ups a second; the password hash is what takes time.
 const CONNECTIONS: u32 = 8;
 
@@ -177,7 +173,7 @@ fn sqlite(file: &Path) -> sqlx::SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)
-        .busy_timeout(BUSY_TIMEOUT)
+        .busy_timeout(LOCK_LIMIT)
         .disable_statement_logging();
     SqlitePoolOptions::new()
         .max_connections(CONNECTIONS)

@@ -16,7 +16,7 @@ use sqlx::{
 };
 use tokio::runtime::Handle;
 
-use super::{BUSY_TIMEOUT, CALL_LIMIT, Dialect, Pool, Server, Sql, Statement, current, query};
+use super::{CALL_LIMIT, Dialect, LOCK_LIMIT, Pool, Server, Sql, Statement, current, query};
 use crate::config::Database;
 
 /// More rows than this are asked for by nobody who reads them in a token.
@@ -39,7 +39,7 @@ pub(in crate::store) struct Question {
 
 /// Why a statement gives no value.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::store) enum Unanswered {
+pub(in crate::store) enum QuestionError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error("it has {0} columns, where one is needed")]
@@ -116,14 +116,14 @@ impl Sql {
     }
 
     /// Asks the database whether it would carry this out, and does not.
-    pub(in crate::store) async fn judge(&self, question: &Question) -> Result<(), Unanswered> {
+    pub(in crate::store) async fn judge(&self, question: &Question) -> Result<(), QuestionError> {
         let text = AssertSqlSafe(question.plain.clone()).into_sql_str();
         let columns = match &self.pool {
             Pool::Sqlite { file, open } => {
                 let mut connection = current(file, open)?.acquire().await?;
                 let columns = connection.prepare(text).await?.columns().len();
                 if columns == 1 && !only_reads(file, question.plain.clone()).await? {
-                    return Err(Unanswered::Writes);
+                    return Err(QuestionError::Writes);
                 }
                 columns
             }
@@ -135,7 +135,7 @@ impl Sql {
                     let statement = AssertSqlSafe(question.statement.clone()).into_sql_str();
                     connection.prepare(statement).await.map_err(|error| {
                         match has_code(&error, &["42", "0A"]) {
-                            true => Unanswered::NoQuery(error),
+                            true => QuestionError::NoQuery(error),
                             false => error.into(),
                         }
                     })?;
@@ -147,19 +147,19 @@ impl Sql {
                 // MariaDB has statements that write and give columns; it looks at them in the session that only reads.
                 let statement =
                     connection.prepare(text).await.map_err(|error| match has_code(&error, &["25006"]) {
-                        true => Unanswered::Writes,
+                        true => QuestionError::Writes,
                         false => error.into(),
                     })?;
                 if let [column] = statement.columns() {
                     let given = column.type_info().name();
                     if is_packed(given) {
-                        return Err(Unanswered::Type(given.to_owned()));
+                        return Err(QuestionError::Type(given.to_owned()));
                     }
                 }
                 statement.columns().len()
             }
         };
-        if columns == 1 { Ok(()) } else { Err(Unanswered::Columns(columns)) }
+        if columns == 1 { Ok(()) } else { Err(QuestionError::Columns(columns)) }
     }
 
     /// The values that a statement gives for this parameter, without those that are null.
@@ -167,7 +167,7 @@ impl Sql {
         &self,
         question: &Question,
         parameter: &str,
-    ) -> Result<Vec<Value>, Unanswered> {
+    ) -> Result<Vec<Value>, QuestionError> {
         let parameters = vec![parameter; question.parameters];
         let found = match &self.pool {
             Pool::Sqlite { file, open } => {
@@ -179,7 +179,7 @@ impl Sql {
                     .set_progress_handler(STEPS, move || Instant::now() < deadline);
                 connection.execute("PRAGMA query_only = 1").await?;
                 let rows = query::<sqlx::Sqlite>(&question.statement, &parameters).fetch(&mut *connection);
-                bounded(rows.map_err(Unanswered::from).and_then(async |row| sqlite_value(&row))).await?
+                bounded(rows.map_err(QuestionError::from).and_then(async |row| sqlite_value(&row))).await?
             }
             Pool::Server(Server::Postgres(pool)) => {
                 let begin =
@@ -190,16 +190,16 @@ impl Sql {
                 transaction.rollback().await?;
                 rows.iter()
                     .map(|row| postgres_value(row.try_get(0)?, row.try_get(1)?))
-                    .collect::<Result<Vec<_>, Unanswered>>()?
+                    .collect::<Result<Vec<_>, QuestionError>>()?
             }
             Pool::Server(Server::MySql(pool)) => {
                 // Each connection has its limits from its beginning.
                 let rows = query::<sqlx::MySql>(&question.statement, &parameters).fetch(pool);
-                bounded(rows.map_err(Unanswered::from).and_then(async |row| mysql_value(&row))).await?
+                bounded(rows.map_err(QuestionError::from).and_then(async |row| mysql_value(&row))).await?
             }
         };
         if found.len() > MOST_ROWS {
-            return Err(Unanswered::Rows);
+            return Err(QuestionError::Rows);
         }
         Ok(found.into_iter().filter(|value| !value.is_null()).collect())
     }
@@ -217,7 +217,7 @@ async fn only_reads(file: &Path, statement: Statement) -> Result<bool, sqlx::Err
     let looking = Handle::current().spawn_blocking(move || {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = rusqlite::Connection::open_with_flags(file, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.busy_timeout(LOCK_LIMIT)?;
         Ok::<_, rusqlite::Error>(connection.prepare(&statement)?.readonly())
     });
     let looked = looking.await.map_err(std::io::Error::other)?;
@@ -226,15 +226,15 @@ async fn only_reads(file: &Path, statement: Statement) -> Result<bool, sqlx::Err
 
 /// One row more than is taken, at most.
 async fn bounded(
-    rows: impl futures_util::Stream<Item = Result<Value, Unanswered>>,
-) -> Result<Vec<Value>, Unanswered> {
+    rows: impl futures_util::Stream<Item = Result<Value, QuestionError>>,
+) -> Result<Vec<Value>, QuestionError> {
     use futures_util::StreamExt as _;
     rows.take(MOST_ROWS + 1).try_collect().await
 }
 
 /// Of the type that the value has. SQLite has no truth values: a column that was declared as such holds 0 and 1.
-fn sqlite_value(row: &SqliteRow) -> Result<Value, Unanswered> {
-    let [column] = row.columns() else { return Err(Unanswered::Columns(row.len())) };
+fn sqlite_value(row: &SqliteRow) -> Result<Value, QuestionError> {
+    let [column] = row.columns() else { return Err(QuestionError::Columns(row.len())) };
     let raw = row.try_get_raw(0)?;
     if raw.is_null() {
         return Ok(Value::Null);
@@ -247,21 +247,21 @@ fn sqlite_value(row: &SqliteRow) -> Result<Value, Unanswered> {
         "INTEGER" => Ok(row.try_get_unchecked::<i64, _>(0)?.into()),
         "REAL" => float(row.try_get_unchecked(0)?, given),
         "TEXT" => Ok(row.try_get_unchecked::<String, _>(0)?.into()),
-        _ => Err(Unanswered::Type(given)),
+        _ => Err(QuestionError::Type(given)),
     }
 }
 
 /// Of the type that it had before it became a text.
-fn postgres_value(text: Option<String>, given: String) -> Result<Value, Unanswered> {
+fn postgres_value(text: Option<String>, given: String) -> Result<Value, QuestionError> {
     let Some(text) = text else { return Ok(Value::Null) };
     match given.as_str() {
         "smallint" | "integer" | "bigint" => match text.parse::<i64>() {
             Ok(number) => Ok(number.into()),
-            Err(_) => Err(Unanswered::Type(given)),
+            Err(_) => Err(QuestionError::Type(given)),
         },
         "real" | "double precision" => match text.parse() {
             Ok(number) => float(number, given),
-            Err(_) => Err(Unanswered::Type(given)),
+            Err(_) => Err(QuestionError::Type(given)),
         },
         "boolean" => Ok(Value::Bool(text == "true")),
         _ => Ok(text.into()),
@@ -269,8 +269,8 @@ fn postgres_value(text: Option<String>, given: String) -> Result<Value, Unanswer
 }
 
 /// Of the type of its column.
-fn mysql_value(row: &MySqlRow) -> Result<Value, Unanswered> {
-    let [column] = row.columns() else { return Err(Unanswered::Columns(row.len())) };
+fn mysql_value(row: &MySqlRow) -> Result<Value, QuestionError> {
+    let [column] = row.columns() else { return Err(QuestionError::Columns(row.len())) };
     if row.try_get_raw(0)?.is_null() {
         return Ok(Value::Null);
     }
@@ -283,11 +283,11 @@ fn mysql_value(row: &MySqlRow) -> Result<Value, Unanswered> {
             Ok(row.try_get_unchecked::<i64, _>(0)?.into())
         }
         "FLOAT" | "DOUBLE" => float(row.try_get_unchecked(0)?, given.to_owned()),
-        _ if is_packed(given) => Err(Unanswered::Type(given.to_owned())),
+        _ if is_packed(given) => Err(QuestionError::Type(given.to_owned())),
         // Texts, and what is sent as one: decimals, and texts that are compared by their bytes.
         _ => match String::from_utf8(row.try_get_unchecked(0)?) {
             Ok(text) => Ok(text.into()),
-            Err(_) => Err(Unanswered::Type(given.to_owned())),
+            Err(_) => Err(QuestionError::Type(given.to_owned())),
         },
     }
 }
@@ -298,6 +298,6 @@ fn is_packed(given: &str) -> bool {
 }
 
 /// JSON has neither infinities nor what is no number.
-fn float(number: f64, given: String) -> Result<Value, Unanswered> {
-    Number::from_f64(number).map(Value::Number).ok_or(Unanswered::Type(given))
+fn float(number: f64, given: String) -> Result<Value, QuestionError> {
+    Number::from_f64(number).map(Value::Number).ok_or(QuestionError::Type(given))
 }

@@ -48,19 +48,19 @@ pub(super) enum Purpose {
 }
 
 /// A connection to whatever file lies at the path, made at first use.
-pub(super) struct Link {
+pub(super) struct FileConnection {
     file: PathBuf,
     purpose: Purpose,
     open: Option<(FileId, Connection)>,
 }
 
-impl Link {
+impl FileConnection {
     pub(super) fn new(file: &Path, purpose: Purpose) -> Self {
         Self { file: file.to_owned(), purpose, open: None }
     }
 
     /// The connection; another one than before if another file lies at the path.
-    pub(super) fn connection(&mut self) -> Result<&Connection, Failure> {
+    pub(super) fn current(&mut self) -> Result<&Connection, Failure> {
         let id = FileId::of(&self.file)?;
         if self.open.as_ref().is_some_and(|(open, _)| *open != id) {
             self.open = None;

@@ -3,11 +3,9 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use crate::base::UnixTime;
+use crate::store::limits::REVOCATIONS_AT_ONCE;
 use crate::store::revocations::RevokedColumns;
 use crate::store::{Ended, Ending, Revocation, RevocationPage, Revoked, UserId, Which};
-
-/// So many revocations are read in one step.
-const PAGE: u32 = 10_000;
 
 pub(super) fn end(writer: &Connection, which: Which<'_>, ending: Ending<'_>) -> Result<Ended> {
     match which {
@@ -96,7 +94,7 @@ pub(super) fn revocations_after(reader: &Connection, number: i64) -> Result<Revo
             "SELECT number, kind, issuer, name, issued_before, expires_at FROM revocations \
               WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
         )?
-        .query_map(params![number, highest, PAGE], |row| Ok((row.get(0)?, revocation(row)?)))?
+        .query_map(params![number, highest, REVOCATIONS_AT_ONCE], |row| Ok((row.get(0)?, revocation(row)?)))?
         .collect::<Result<Vec<(i64, Revocation)>>>()?;
     let last = rows.last().map_or(number.max(highest), |(last, _)| *last);
     let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::connection::{Link, Purpose};
+use super::connection::{FileConnection, Purpose};
 
 /// From there a look-up took long. It takes some ten microseconds where what it needs is in memory, and some
 /// milliseconds where its thread lost its core meanwhile.
@@ -30,7 +30,7 @@ pub(super) struct Inline {
 }
 
 struct State {
-    link: Link,
+    connection: FileConnection,
     rests_until: Option<Instant>,
 }
 
@@ -40,7 +40,7 @@ impl Inline {
         let allowed = Handle::try_current().is_ok_and(|runtime| {
             runtime.runtime_flavor() == RuntimeFlavor::MultiThread && runtime.metrics().num_workers() > 1
         });
-        let state = State { link: Link::new(file, Purpose::LookingUp), rests_until: None };
+        let state = State { connection: FileConnection::new(file, Purpose::LookingUp), rests_until: None };
         Self { state: Mutex::new(state), allowed }
     }
 
@@ -59,7 +59,7 @@ impl Inline {
         if state.rests_until.is_some_and(|until| start < until) {
             return None;
         }
-        let found = state.link.connection().ok().and_then(|connection| look(connection).ok());
+        let found = state.connection.current().ok().and_then(|connection| look(connection).ok());
         if start.elapsed() > LONG {
             state.rests_until = Some(Instant::now() + REST);
         }

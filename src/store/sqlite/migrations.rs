@@ -1,7 +1,6 @@
 //! The steps from an empty database to this version's tables.
 
 use std::path::Path;
-use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -9,9 +8,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
 use super::unavailable;
 use crate::store::OpenError;
-
-/// How long to wait for the lock of another process.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1_300);
+use crate::store::limits::LOCK_LIMIT;
 
 /// Takes those steps that were not taken yet, on a connection of its own.
 pub(super) async fn run(file: &Path) -> Result<(), OpenError> {
@@ -21,7 +18,7 @@ pub(super) async fn run(file: &Path) -> Result<(), OpenError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
+        .busy_timeout(LOCK_LIMIT)
         .disable_statement_logging();
     let mut connection = options.connect().await.map_err(|source| unavailable(file, source))?;
     let done = migrations().run_direct(None, &mut connection, false).await.map_err(|source| match source {

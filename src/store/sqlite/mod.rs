@@ -24,7 +24,6 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::OnceCell;
@@ -34,15 +33,13 @@ use self::inline::Inline;
 use self::job::Failure;
 use self::owned::{OwnedAccessToken, OwnedEnding, OwnedLogin, OwnedOldToken, OwnedRotation, OwnedWhich};
 use self::threads::{Jobs, Threads};
+use super::limits::CALL_LIMIT;
 use super::{
-    AccessToken, Answer, Ended, Ending, Login, NewUser, OldToken, OpenError, OwnUsers, PasswordHash,
-    Presences, RefreshState, Revocation, RevocationPage, Rotated, Rotation, Scheme, SessionRecord, Sessions,
-    StoreError, User, UserAttributes, UserId, UserRows, Which,
+    AccessToken, Answer, AttributesChange, AttributesChanged, Ended, Ending, Login, NewUser, OldToken,
+    OpenError, OwnUsers, PasswordHash, Presences, RefreshState, Revocation, RevocationPage, Rotated,
+    Rotation, Scheme, SessionRecord, Sessions, StoreError, User, UserId, UserRows, Which,
 };
-use crate::base::{Secret, UnixTime};
-
-/// The longest that one call may take, the wait for its turn included: a request makes at most two or three.
-const CALL_LIMIT: Duration = Duration::from_millis(1_600);
+use crate::base::{Secret, UnixTime, with_causes};
 
 /// Users and sessions in an SQLite file.
 pub struct Sqlite {
@@ -84,7 +81,7 @@ impl Sqlite {
         let store = Self::lazy(file, missing)?;
         match store.migrate().await {
             Err(OpenError::Store(error)) => {
-                tracing::warn!("{error}: {}", cause(&error));
+                tracing::warn!("{}", with_causes(&error));
                 Ok(store)
             }
             Err(error) => Err(error),
@@ -219,9 +216,13 @@ impl OwnUsers for Sqlite {
         self.write(move |writer| users::add(writer, &user, now))
     }
 
-    fn set_attributes<'a>(&'a self, username: &'a str, attributes: &'a UserAttributes) -> Answer<'a, bool> {
-        let (username, attributes) = (username.to_owned(), attributes.clone());
-        self.write(move |writer| users::set_attributes(writer, &username, &attributes))
+    fn change_attributes<'a>(
+        &'a self,
+        username: &'a str,
+        change: AttributesChange,
+    ) -> Answer<'a, AttributesChanged> {
+        let username = username.to_owned();
+        self.write(move |writer| users::change_attributes(writer, &username, &change))
     }
 
     fn users_after<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
@@ -351,10 +352,6 @@ fn create(file: &Path) -> Result<(), OpenError> {
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(failed(file, source)),
     }
-}
-
-fn cause(error: &StoreError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
 fn unavailable(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

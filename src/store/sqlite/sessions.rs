@@ -4,13 +4,11 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 
 use super::ending::{end_oldest, end_session};
 use crate::base::UnixTime;
+use crate::store::limits::USERS_WITH_SESSIONS_AT_ONCE;
 use crate::store::{
     AccessToken, Ended, Ending, Login, OldToken, RefreshRecord, RefreshState, RefreshToken, Rotated,
     Rotation, SessionRecord, Usage, UserId, Which,
 };
-
-/// So many users are looked at in one step.
-const USERS: u32 = 200;
 
 pub(super) fn start(writer: &Connection, login: &Login<'_>) -> Result<Ended> {
     let Login { session, refresh, access, replaces, most, ending } = login;
@@ -141,7 +139,9 @@ pub(super) fn users_with_sessions(
               WHERE user_id > ?1 AND ended_at IS NULL AND (access_ends_at > ?2 OR ?3 AND ends_at > ?2) \
               ORDER BY user_id LIMIT ?4",
         )?
-        .query_map(params![after, now.0, idle, USERS], |row| Ok(UserId::new(row.get::<_, String>(0)?)))?
+        .query_map(params![after, now.0, idle, USERS_WITH_SESSIONS_AT_ONCE], |row| {
+            Ok(UserId::new(row.get::<_, String>(0)?))
+        })?
         .collect()
 }
 

@@ -3,14 +3,15 @@ mod ending;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor, SqliteConnection};
 
 use super::*;
-use crate::store::{NewSession, OldToken, RefreshRecord, RefreshToken, Usage};
+use crate::store::{NewSession, OldToken, RefreshRecord, RefreshToken, Usage, UserAttributes};
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 const LATER: UnixTime = UnixTime(1_700_086_400);
@@ -108,9 +109,16 @@ async fn what_tokens_say_of_a_user_is_kept_and_replaced() {
     let known = async || UserAttributes::of(&store.user_by_name("ada").await.unwrap().expect("ada"));
     assert_eq!(known().await, ada().attributes);
     let other = UserAttributes { roles: String::new(), claims: serde_json::Map::new(), ..ada().attributes };
-    assert!(store.set_attributes("ada", &other).await.unwrap());
+    let change: AttributesChange = {
+        let other = other.clone();
+        Arc::new(move |all| {
+            *all = other.clone();
+            Ok(())
+        })
+    };
+    assert_eq!(store.change_attributes("ada", Arc::clone(&change)).await.unwrap(), AttributesChanged::Done);
     assert_eq!(known().await, other);
-    assert!(!store.set_attributes("Ada", &other).await.unwrap());
+    assert_eq!(store.change_attributes("Ada", change).await.unwrap(), AttributesChanged::NoUser);
 }
 
 #[tokio::test]

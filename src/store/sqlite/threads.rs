@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::Builder;
 
-use super::connection::{Link, Purpose};
+use super::connection::{FileConnection, Purpose};
 use super::job::Job;
 use super::queue::Queue;
 use super::writer;
@@ -33,11 +33,12 @@ impl Threads {
     pub(super) fn start(file: &Path) -> io::Result<Self> {
         // Made first, so that threads that were started end if another can't be.
         let threads = Self { reads: Arc::new(Queue::new(WAITING)), writes: Arc::new(Queue::new(WAITING)) };
-        let (link, jobs) = (Link::new(file, Purpose::Writing), Arc::clone(&threads.writes));
-        Builder::new().name("sqlite-writer".to_owned()).spawn(move || writer::write(link, &jobs))?;
+        let (connection, jobs) = (FileConnection::new(file, Purpose::Writing), Arc::clone(&threads.writes));
+        Builder::new().name("sqlite-writer".to_owned()).spawn(move || writer::write(connection, &jobs))?;
         for _ in 0..READERS {
-            let (link, jobs) = (Link::new(file, Purpose::Reading), Arc::clone(&threads.reads));
-            Builder::new().name("sqlite-reader".to_owned()).spawn(move || read(link, &jobs))?;
+            let (connection, jobs) =
+                (FileConnection::new(file, Purpose::Reading), Arc::clone(&threads.reads));
+            Builder::new().name("sqlite-reader".to_owned()).spawn(move || read(connection, &jobs))?;
         }
         Ok(threads)
     }
@@ -51,11 +52,11 @@ impl Drop for Threads {
 }
 
 /// Does one job after another, so that others may do the next meanwhile.
-fn read(mut link: Link, jobs: &Queue<Box<dyn Job>>) {
+fn read(mut connection: FileConnection, jobs: &Queue<Box<dyn Job>>) {
     let mut next = Vec::with_capacity(1);
     while jobs.take(&mut next, 1) {
         for mut job in next.drain(..).filter(|job| job.is_wanted()) {
-            let done = link.connection().and_then(|connection| job.run(connection));
+            let done = connection.current().and_then(|connection| job.run(connection));
             job.answer(done.as_ref().err());
         }
     }

@@ -1,37 +1,21 @@
 //! Rows that leave, and the table `secrets`.
 
-use std::time::Duration;
-
-use rusqlite::{Connection, OptionalExtension as _, Result, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, params, params_from_iter};
 
 use crate::base::{Secret, UnixTime};
+use crate::store::purge::{AT_ONCE, KEPT_AFTER_EXPIRY, LEAVING, Leaving};
 
-/// Rows stay this long after the expiry of what they are about, so that no leeway and no clock that is slow outlives
-/// them.
-const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(86_400);
-
-/// Removes a few rows of each table, so that nobody who writes waits long for it. A session's row stays as long as any
-/// of its tokens could be good: with it goes the knowledge that it was ended. The rows of its tokens go before it, a few
-/// at a time too.
+/// Removes a few rows of each table.
 pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
     let before = now.minus(KEPT_AFTER_EXPIRY).0;
     let mut removed = 0;
-    for statement in [
-        "DELETE FROM revocations \
-          WHERE number IN (SELECT number FROM revocations WHERE expires_at < ?1 LIMIT 500)",
-        "DELETE FROM blacklist WHERE jti IN (SELECT jti FROM blacklist WHERE expires_at < ?1 LIMIT 500)",
-        "DELETE FROM access_tokens \
-          WHERE jti IN (SELECT jti FROM access_tokens WHERE expires_at < ?1 LIMIT 500)",
-        "DELETE FROM refresh_tokens \
-          WHERE jti IN (SELECT jti FROM refresh_tokens WHERE expires_at < ?1 LIMIT 500)",
-        "DELETE FROM login_networks \
-          WHERE digest IN (SELECT digest FROM login_networks WHERE known_until < ?1 LIMIT 500)",
-        "DELETE FROM sessions WHERE sid IN \
-          (SELECT sid FROM sessions s WHERE ends_at < ?1 AND access_ends_at < ?1 \
-             AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.sid = s.sid) \
-             AND NOT EXISTS (SELECT 1 FROM access_tokens a WHERE a.sid = s.sid) LIMIT 500)",
-    ] {
-        removed += writer.prepare_cached(statement)?.execute([before])?;
+    for leaving in LEAVING {
+        let Leaving { table, key, condition } = leaving;
+        let statement = format!(
+            "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {AT_ONCE})"
+        );
+        let values = params_from_iter(vec![before; leaving.places()]);
+        removed += writer.prepare_cached(&statement)?.execute(values)?;
     }
     Ok(u64::try_from(removed).unwrap_or(u64::MAX))
 }

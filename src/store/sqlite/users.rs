@@ -4,9 +4,12 @@ use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use serde_json::Map;
 
 use crate::base::UnixTime;
+use crate::store::limits::USERS_AT_ONCE;
 use crate::store::presence;
-use crate::store::users::claims_of;
-use crate::store::{NewUser, PasswordHash, Presences, User, UserAttributes, UserId};
+use crate::store::user_attributes::claims_of;
+use crate::store::{
+    AttributesChange, AttributesChanged, NewUser, PasswordHash, Presences, User, UserAttributes, UserId,
+};
 
 const COLUMNS: &str = "id, username, email, password, roles, scopes, claims, active, last_login";
 
@@ -32,8 +35,8 @@ pub(super) fn presence(reader: &Connection, ids: &[UserId]) -> Result<Presences>
 
 pub(super) fn after(reader: &Connection, username: &str) -> Result<Vec<User>> {
     reader
-        .prepare_cached(&select("WHERE username > ? ORDER BY username LIMIT 1000"))?
-        .query_map([username], user)?
+        .prepare_cached(&select("WHERE username > ? ORDER BY username LIMIT ?"))?
+        .query_map(params![username, USERS_AT_ONCE], user)?
         .collect()
 }
 
@@ -99,16 +102,22 @@ pub(super) fn add(writer: &Connection, user: &NewUser, now: UnixTime) -> Result<
     Ok(id(number))
 }
 
-pub(super) fn set_attributes(
+/// The transaction holds the write lock already, so nobody else changes what is read here.
+pub(super) fn change_attributes(
     writer: &Connection,
     username: &str,
-    attributes: &UserAttributes,
-) -> Result<bool> {
-    let UserAttributes { email, roles, scopes, claims: _ } = attributes;
-    let changed = writer
+    change: &AttributesChange,
+) -> Result<AttributesChanged> {
+    let Some(user) = by_name(writer, username)? else { return Ok(AttributesChanged::NoUser) };
+    let mut attributes = UserAttributes::of(&user);
+    if let Err(why) = change(&mut attributes) {
+        return Ok(AttributesChanged::Refused(why));
+    }
+    let UserAttributes { email, roles, scopes, claims: _ } = &attributes;
+    writer
         .prepare_cached("UPDATE users SET email = ?, roles = ?, scopes = ?, claims = ? WHERE username = ?")?
         .execute(params![email, roles, scopes, attributes.claims_text(), username])?;
-    Ok(changed == 1)
+    Ok(AttributesChanged::Done)
 }
 
 pub(super) fn set_password(writer: &Connection, username: &str, password: &PasswordHash) -> Result<bool> {

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::connection::Link;
+use super::connection::FileConnection;
 use super::job::{Failure, Job};
 use super::queue::Queue;
 
@@ -13,12 +13,12 @@ use super::queue::Queue;
 const BATCH: usize = 64;
 
 /// Does jobs until the queue is closed and empty.
-pub(super) fn write(mut link: Link, jobs: &Queue<Box<dyn Job>>) {
+pub(super) fn write(mut connection: FileConnection, jobs: &Queue<Box<dyn Job>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.take(&mut batch, BATCH) {
-        let committed = link.connection().and_then(|connection| commit(connection, &mut batch));
+        let committed = connection.current().and_then(|connection| commit(connection, &mut batch));
         if committed.is_err() {
-            link.roll_back();
+            connection.roll_back();
         }
         for job in batch.drain(..) {
             job.answer(committed.as_ref().err());
