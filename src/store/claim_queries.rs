@@ -77,7 +77,7 @@ impl ClaimQueries {
             let sql = match known {
                 Some((_, sql)) => Arc::clone(sql),
                 None => {
-                    let opened = Sql::open(database).map_err(|error| ClaimQueryError {
+                    let opened = Sql::open_for_questions(database).map_err(|error| ClaimQueryError {
                         place: place.clone(),
                         database: database.to_string(),
                         why: QuestionError::from(error).into(),

@@ -10,16 +10,16 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
 use tokio::runtime::Runtime;
 use tollgate::base::UnixTime;
-use tollgate::store::{Missing, NewUser, OwnUsers as _, PasswordHash, Sqlite, UserAttributes, UserRows as _};
+use tollgate::store::{NewUser, PasswordHash, Store, UserAttributes};
 
 use crate::case::{Golden, Lifetimes};
+use crate::place::Place;
 use crate::profile::Profile;
 use crate::support::{Client, Home, Protocol, Reply, Tollgate, Upstream, config};
 use crate::wire::PROTECTED;
 
-const DATABASE: &str = "data/tollgate.db";
 /// The database of a site whose place the gateway takes.
-const SITE: &str = "data/site.db";
+const SITE: &str = "site.db";
 
 /// Where the users live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,7 @@ type Names = Arc<Mutex<HashMap<String, String>>>;
 /// A gateway and the application behind it.
 pub(crate) struct Gate {
     gateway: Tollgate,
+    place: Place,
     names: Names,
     _application: Upstream,
     /// The application's, which outlives each case.
@@ -43,12 +44,19 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn start(golden: &Golden, profile: Profile, lifetimes: Lifetimes, users: Users) -> Self {
+    pub(crate) fn start(
+        golden: &Golden,
+        profile: Profile,
+        lifetimes: Lifetimes,
+        users: Users,
+        place: Place,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let names = Names::default();
-        let (gateway, application) = runtime.block_on(start(golden, profile, (lifetimes, users), &names));
-        Self { gateway, names, _application: application, _runtime: runtime }
+        let (gateway, application) =
+            runtime.block_on(start(golden, profile, (lifetimes, users), &place, &names));
+        Self { gateway, place, names, _application: application, _runtime: runtime }
     }
 
     pub(crate) fn client(&self, protocol: Protocol) -> Client {
@@ -61,8 +69,7 @@ impl Gate {
             return self.outstanding(act[1].as_str().expect("a jti")).await;
         }
         let words: Vec<&str> = act.iter().map(|word| word.as_str().expect("a word")).collect();
-        let database = self.gateway.home.path(DATABASE);
-        let store = Sqlite::open(&database, Missing::Refuse).await.expect("the gateway's database");
+        let store = self.place.open(&self.gateway.home).await;
         let count = |done: bool| json!(u8::from(done));
         let user = async |name| store.user_by_name(name).await.expect("the store").expect("a known user");
         match words[..] {
@@ -77,16 +84,15 @@ impl Gate {
             }
             ["pwhash", name] => json!(user(name).await.password.expect("a hash").as_stored()),
             ["adduser", user, password] => {
-                let id = add(&store, user, password).await;
+                let id = add(&*store, user, password).await;
                 self.names.lock().unwrap().insert(id.clone(), user.to_owned());
                 json!(id.parse::<u64>().expect("a number"))
             }
             ["deluser", user] => count(store.remove_user(user).await.expect("the store")),
-            ["clearlastlogin", user] => {
-                let options = SqliteConnectOptions::new().filename(&database);
-                let mut database = SqliteConnection::connect_with(&options).await.expect("the database");
-                let cleared = sqlx::query("UPDATE users SET last_login = NULL WHERE username = ?").bind(user);
-                json!(cleared.execute(&mut database).await.expect("the database").rows_affected())
+            ["clearlastlogin", name] => {
+                user(name).await;
+                self.place.forget_login(&self.gateway.home, name).await;
+                json!(1)
             }
             ["lastlogin", name] => json!(user(name).await.last_login.map(|time| time.0)),
             _ => panic!("unknown act {act:?}"),
@@ -139,12 +145,13 @@ async fn start(
     golden: &Golden,
     profile: Profile,
     (lifetimes, users): (Lifetimes, Users),
+    place: &Place,
     names: &Names,
 ) -> (Tollgate, Upstream) {
     let application = application(Arc::clone(names)).await;
     let mut issuer = profile.issuer(lifetimes);
     issuer["compatibility"] = json!("simplejwt");
-    issuer["store"] = json!(format!("sqlite://{DATABASE}"));
+    issuer["store"] = json!(place.url());
     if users == Users::OfTheSite {
         issuer["users"] = json!({ "django": {
             "database": format!("sqlite://{SITE}"),
@@ -168,12 +175,12 @@ async fn start(
             "upstream": application.url(),
         }))
         .into();
-    let store = Sqlite::open(&home.path(DATABASE), Missing::Create).await.expect("a new database");
+    let store = place.open(&home).await;
     if users == Users::OfTheSite {
         make_site(&home, golden).await;
     }
     for user in &golden.users {
-        let id = add(&store, &user.username, &user.password).await;
+        let id = add(&*store, &user.username, &user.password).await;
         assert_eq!(id, user.id.to_string());
         if !user.is_active {
             store.set_active(&user.username, false).await.expect("a known user");
@@ -196,7 +203,7 @@ async fn application(names: Names) -> Upstream {
     .await
 }
 
-async fn add(store: &Sqlite, username: &str, password: &str) -> String {
+async fn add(store: &dyn Store, username: &str, password: &str) -> String {
     let new = NewUser {
         username: username.to_owned(),
         password: hash(password),

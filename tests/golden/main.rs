@@ -1,6 +1,7 @@
 //! Replays the recorded answers of djangorestframework-simplejwt, under all profiles that they were recorded under, and
-//! cases beyond them under two more profiles, one trial a case: against the running program over TLS, the protected view being an application behind it, and against
-//! the real SimpleJWT, so that the comparison is honest.
+//! cases beyond them under two more profiles, one trial a case: against the running program over TLS, the protected view
+//! being an application behind it, and against the real SimpleJWT, so that the comparison is honest. Against the program
+//! they are played three times, with its sessions and users in SQLite, PostgreSQL and MariaDB.
 //!
 //! `case` reads the recording, `replay` plays a case over a `wire::Wire` and compares. Where it leaves the recording stands
 //! in `elsewhere`.
@@ -10,6 +11,7 @@
 mod case;
 mod elsewhere;
 mod gateway;
+mod place;
 mod profile;
 mod replay;
 mod site;
@@ -27,7 +29,7 @@ use libtest_mimic::{Arguments, Trial};
 use case::{Case, Golden};
 use profile::Profile;
 use replay::Replay;
-use support::{Protocol, server_missing, trial};
+use support::{DatabaseKind, Protocol, server_missing, trial};
 use wire::{Ends, Whose};
 
 /// Played over HTTP/2 too: one of each kind of answer, and the bodies that differ in form.
@@ -53,11 +55,19 @@ fn main() -> ExitCode {
     let names: HashSet<_> = golden.cases.iter().map(|case| case.name.clone()).collect();
     // Whoever runs each trial in a process of its own would start a server for each case.
     let is_alone = std::env::var_os("NEXTEST").is_some();
-    let missing = server_missing(site::program());
     let mut trials = Vec::new();
-    for whose in [Whose::Ours, Whose::Theirs] {
+    for whose in [
+        Whose::Ours(None),
+        Whose::Ours(Some(DatabaseKind::Postgres)),
+        Whose::Ours(Some(DatabaseKind::MariaDb)),
+        Whose::Theirs,
+    ] {
         let played = all(&golden, &ends, whose);
-        let missing = missing.as_deref().filter(|_| whose == Whose::Theirs);
+        let missing = match whose {
+            Whose::Ours(kind) => kind.and_then(|kind| server_missing(kind.program())),
+            Whose::Theirs => server_missing(site::program()),
+        };
+        let missing = missing.as_deref();
         trials.extend(if is_alone { in_groups(played, missing) } else { one_by_one(played, missing) });
     }
     trials.push(Trial::test("cases_that_are_listed_by_name_exist", move || {
@@ -76,8 +86,13 @@ fn all(golden: &Arc<Golden>, ends: &Arc<Ends>, whose: Whose) -> Vec<Played> {
     let mut all = Vec::new();
     for profile in Profile::ALL {
         for case in golden.cases.iter().filter(|case| case.profiles.contains(profile.letter())) {
-            let is_twice =
-                whose == Whose::Ours && profile == Profile::A && OVER_HTTP2.contains(&case.name.as_str());
+            // A token's time is up wherever its session is kept, and waiting for it takes long.
+            if matches!(whose, Whose::Ours(Some(_))) && case.lifetimes.is_some() {
+                continue;
+            }
+            let is_twice = whose == Whose::Ours(None)
+                && profile == Profile::A
+                && OVER_HTTP2.contains(&case.name.as_str());
             let protocols =
                 if is_twice { &[Protocol::Http1, Protocol::Http2][..] } else { &[Protocol::Http1] };
             all.extend(protocols.iter().map(|&protocol| Played {
@@ -113,20 +128,28 @@ impl Played {
     fn prefix(&self) -> String {
         let (whose, profile) = self.by;
         match whose {
-            Whose::Ours => profile.letter().to_owned(),
+            Whose::Ours(None) => profile.letter().to_owned(),
+            Whose::Ours(Some(kind)) => format!("{} on {kind:?}", profile.letter()),
             Whose::Theirs => format!("SimpleJWT {}", profile.letter()),
         }
     }
 
-    /// The cases of one name's first word go together, but for those that mostly wait; and all of the real SimpleJWT,
-    /// which takes long to start.
+    /// The cases of one name's first word go together, but for those that mostly wait; and all that are for what takes
+    /// long to start: a profile's of the real SimpleJWT, and a server's.
     fn group(&self) -> String {
         let word = self.case.name.split('.').next().unwrap_or_default();
         match self.by.0 {
+            Whose::Ours(Some(kind)) => format!("all on {kind:?}"),
             _ if self.case.lifetimes.is_some() => self.name(),
-            Whose::Ours => format!("{} {word}", self.prefix()),
+            Whose::Ours(None) => format!("{} {word}", self.prefix()),
             Whose::Theirs => self.prefix(),
         }
+    }
+
+    /// Why it failed, if it did.
+    fn error(self) -> Option<String> {
+        let name = self.name();
+        self.play().err().map(|error| format!("{name}: {error}"))
     }
 
     fn play(self) -> Result<(), String> {
@@ -154,11 +177,7 @@ fn in_groups(played: Vec<Played>, missing: Option<&str>) -> Vec<Trial> {
     }
     let trial = |(group, played): (String, Vec<Played>)| {
         trial(&group, missing, || {
-            let failed = played.into_iter().filter_map(|played| {
-                let name = played.name();
-                played.play().err().map(|error| format!("{name}: {error}"))
-            });
-            let failed: Vec<String> = failed.collect();
+            let failed: Vec<String> = played.into_iter().filter_map(Played::error).collect();
             assert!(failed.is_empty(), "{}", failed.join("\n"));
         })
     };

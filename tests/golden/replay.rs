@@ -12,7 +12,7 @@ use crate::case::{self, Case, Step, TestKeys, TokenSpec};
 use crate::elsewhere;
 use crate::profile::Profile;
 use crate::tokens;
-use crate::wire::{PROTECTED, Sent, Whose, Wire, now};
+use crate::wire::{PROTECTED, Sent, Wire, now};
 
 /// How far the two clocks may be apart, in seconds.
 const CLOCK_TOLERANCE: i32 = 2;
@@ -193,7 +193,7 @@ impl Replay {
         if answer.status().as_u16() != expected.status {
             return Err(format!("status {}, not {}", answer.status(), expected.status));
         }
-        let refused_before = protected && expected.status == 401 && self.wire.whose() == Whose::Ours;
+        let refused_before = protected && expected.status == 401 && self.wire.is_ours();
         let unknown = if refused_before { &elsewhere::UNKNOWN_TO_THE_GATEWAY[..] } else { &[] };
         compare_headers(&expected.headers, answer.headers(), unknown)?;
         if expected.empty {

@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 
 use crate::case::{Case, Golden, Lifetimes, Step};
 use crate::gateway::{Gate, Users};
+use crate::place::Servers;
 use crate::profile::Profile;
 use crate::site::Site;
-use crate::support::{Client, Message, Protocol, RawConnection};
+use crate::support::{Client, DatabaseKind, Message, Protocol, RawConnection};
 
 /// Where the recorded site has its protected view.
 pub(crate) const PROTECTED: &str = "/api/whoami/";
@@ -23,8 +24,8 @@ pub(crate) const PROTECTED: &str = "/api/whoami/";
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Whose {
-    /// The program.
-    Ours,
+    /// The program, with its own tables on a server, or in an SQLite file without one.
+    Ours(Option<DatabaseKind>),
     /// The real djangorestframework-simplejwt.
     Theirs,
 }
@@ -39,6 +40,7 @@ enum End {
 pub(crate) struct Ends {
     /// For all cases that change neither users nor lifetimes. They end with this value.
     shared: Mutex<HashMap<(Whose, Profile), Arc<End>>>,
+    servers: Servers,
 }
 
 /// A request, its fields spelled as the case spells them.
@@ -75,7 +77,10 @@ impl Ends {
         let users = if reads_rows { Users::OfTheSite } else { Users::Own };
         let start = || {
             Arc::new(match whose {
-                Whose::Ours => End::Gate(Box::new(Gate::start(golden, profile, lifetimes, users))),
+                Whose::Ours(kind) => {
+                    let place = self.servers.place(kind, &runtime);
+                    End::Gate(Box::new(Gate::start(golden, profile, lifetimes, users, place)))
+                }
                 Whose::Theirs => End::Site(runtime.block_on(Site::start(profile, lifetimes))),
             })
         };
@@ -91,11 +96,8 @@ impl Ends {
 }
 
 impl Wire {
-    pub(crate) fn whose(&self) -> Whose {
-        match *self.end {
-            End::Gate(_) => Whose::Ours,
-            End::Site(_) => Whose::Theirs,
-        }
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(*self.end, End::Gate(_))
     }
 
     fn client(&self) -> Client {
@@ -137,7 +139,7 @@ impl Wire {
             (exchange(&mut connection, sent).await.expect("an answer"), connection)
         });
         // Only the gateway says that it keeps connections, and must.
-        self.connection = (self.whose() == Whose::Ours).then_some(connection);
+        self.connection = self.is_ours().then_some(connection);
         response(&answer)
     }
 

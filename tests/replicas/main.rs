@@ -9,6 +9,7 @@ mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod throttle;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -118,6 +119,12 @@ fn main() -> ExitCode {
         });
         add("a_gateway_that_starts_before_its_database_serves_from_when_it_is_there", |kind| {
             block_on(outage::starts_without(kind));
+        });
+        add("a_server_elsewhere_is_used_only_if_its_certificate_is_good_for_its_name", |kind| {
+            block_on(tls::certificates(kind));
+        });
+        add("a_server_without_tls_is_used_only_where_tls_is_not_asked_for", |kind| {
+            block_on(tls::no_tls(kind));
         });
         add("killed_amid_1000_refreshes_each_session_has_its_old_token_or_its_new_one", |kind| {
             block_on(death::amid_refreshes(kind));

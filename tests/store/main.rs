@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod deadlock;
 mod login_networks;
 mod outage;
 mod purge;
@@ -148,9 +149,15 @@ fn main() -> ExitCode {
         add("replicas_that_meet_agree", |kind| block_on(races::all(kind)));
         add("a_purge_revives_nothing", |kind| block_on(purge::all(kind)));
         if kind == Some(DatabaseKind::MariaDb) {
+            add("a_call_that_waited_too_long_for_a_lock_is_done_all_the_same_once", |kind| {
+                block_on(deadlock::a_long_wait(kind));
+            });
             add("a_step_that_was_broken_off_is_taken_again", |kind| block_on(outage::broken_off(kind)));
         }
         if kind.is_some() {
+            add("a_call_that_was_broken_off_in_a_deadlock_is_done_all_the_same_once", |kind| {
+                block_on(deadlock::in_opposite_order(kind));
+            });
             add("a_server_that_is_gone_is_unavailable_and_recovers", |kind| block_on(outage::all(kind)));
         }
     }

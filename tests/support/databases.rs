@@ -1,16 +1,19 @@
-//! A PostgreSQL or MariaDB of a test's own: reached by a socket in a private folder, gone with the test.
+//! A PostgreSQL or MariaDB of a test's own: reached by a socket in a private folder, or by a port of this machine too, gone
+//! with the test.
 //!
 //! Neither server runs as root, so as root they get the user that Debian's packages made for them.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Process;
+use super::tls::Issued;
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DatabaseKind {
     /// PostgreSQL, with the role and the database `site`.
     Postgres,
@@ -22,9 +25,19 @@ pub enum DatabaseKind {
 #[derive(Debug)]
 pub struct DatabaseServer {
     kind: DatabaseKind,
+    network: Option<Network>,
     // Before its folder goes: MySQL would wait for ever for its files.
     process: Option<Process>,
     folder: tempfile::TempDir,
+}
+
+/// How it is reached by TCP.
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    /// Another one after each start.
+    port: u16,
+    /// Nobody is let in without.
+    tls: bool,
 }
 
 impl DatabaseKind {
@@ -48,12 +61,22 @@ impl DatabaseKind {
 impl DatabaseServer {
     /// Makes an empty database and starts its server.
     pub async fn start(kind: DatabaseKind) -> Self {
+        Self::start_with(kind, None, None).await
+    }
+
+    /// One that a port of this machine leads to as well: by TLS alone with this certificate, and never by TLS without one.
+    pub async fn start_on_network(kind: DatabaseKind, certificate: Option<&Issued>) -> Self {
+        let network = Network { port: 0, tls: certificate.is_some() };
+        Self::start_with(kind, Some(network), certificate).await
+    }
+
+    async fn start_with(kind: DatabaseKind, network: Option<Network>, certificate: Option<&Issued>) -> Self {
         // Short: the path of a socket has a hundred characters at most.
         let folder = tempfile::Builder::new().prefix("tg-db-").tempdir_in("/tmp").unwrap();
         if let Some((user, group)) = ids(kind.user()) {
             chown(folder.path(), Some(user), Some(group)).unwrap();
         }
-        let mut server = Self { kind, folder, process: None };
+        let mut server = Self { kind, network, process: None, folder };
         let data = server.path("data");
         match kind {
             DatabaseKind::Postgres => {
@@ -74,39 +97,88 @@ impl DatabaseServer {
                 succeeded("mariadb-install-db", &made.unwrap());
             }
         }
+        if let Some(certificate) = certificate {
+            server.keep("server.pem", &certificate.certificate);
+            server.keep("server.key", &certificate.key);
+            if kind == DatabaseKind::Postgres {
+                let by_tls = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+                fs::write(data.join("pg_hba.conf"), by_tls).unwrap();
+            }
+        }
         server.run().await;
         match kind {
-            DatabaseKind::Postgres => server.statement("postgres", "CREATE DATABASE site"),
-            DatabaseKind::MariaDb => server.statement("", "CREATE DATABASE site"),
+            DatabaseKind::Postgres => server.execute_in("postgres", "CREATE DATABASE site"),
+            DatabaseKind::MariaDb => server.execute_in("", "CREATE DATABASE site"),
         }
         server
     }
 
     /// Starts the server, also again after [`DatabaseServer::stop`].
     pub async fn run(&mut self) {
+        // Somebody else may take the port before the server does.
+        for _ in 0..5 {
+            if let Some(network) = &mut self.network {
+                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                network.port = free.local_addr().unwrap().port();
+            }
+            self.process = self.try_run().await;
+            if self.process.is_some() || self.network.is_none() {
+                break;
+            }
+        }
+        assert!(self.process.is_some(), "the database does not start");
+    }
+
+    /// `None` if it ended at once.
+    async fn try_run(&self) -> Option<Process> {
         let (data, socket) = (self.path("data"), self.socket());
         let (mut command, ready, stop) = match self.kind {
             DatabaseKind::Postgres => {
                 let mut command = self.command(&postgres("postgres"));
                 command.arg("-D").arg(&data).arg("-k").arg(&socket);
-                command.args(["-c", "listen_addresses=", "-c", "fsync=off"]);
+                command.args(["-c", "fsync=off"]);
+                match self.network {
+                    None => command.args(["-c", "listen_addresses="]),
+                    Some(Network { port, .. }) => {
+                        command.args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")])
+                    }
+                };
+                if self.network.is_some_and(|network| network.tls) {
+                    command.args(["-c", "ssl=on"]);
+                    for (name, file) in [("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key")] {
+                        command.args(["-c", &format!("{name}={}", self.path(file).display())]);
+                    }
+                }
                 (command, "ready to accept connections", "INT")
             }
             DatabaseKind::MariaDb => {
                 let mut command = self.command(Path::new("/usr/sbin/mariadbd"));
                 command
-                    .args(["--no-defaults", "--skip-networking", "--character-set-server=utf8mb4"])
+                    .args(["--no-defaults", "--character-set-server=utf8mb4"])
                     .args(["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"])
                     .arg(format!("--datadir={}", data.display()))
                     .arg(format!("--socket={}", socket.display()))
                     .arg(format!("--pid-file={}", self.path("pid").display()));
+                match self.network {
+                    None => command.arg("--skip-networking"),
+                    Some(Network { port, .. }) => {
+                        command.args(["--bind-address=127.0.0.1", "--skip-name-resolve"]);
+                        command.arg(format!("--port={port}"))
+                    }
+                };
+                match self.network {
+                    Some(Network { tls: true, .. }) => command
+                        .arg("--require-secure-transport")
+                        .arg(format!("--ssl-cert={}", self.path("server.pem").display()))
+                        .arg(format!("--ssl-key={}", self.path("server.key").display())),
+                    _ => command.arg("--skip-ssl"),
+                };
                 (command, "ready for connections", "TERM")
             }
         };
         let process = Process::start("the database", &mut command, stop);
-        let found = process.find(ready, |lines| lines.iter().any(|line| line.contains(ready)).then_some(()));
-        found.await.expect("the database starts");
-        self.process = Some(process);
+        let is_ready = |lines: &[String]| lines.iter().any(|line| line.contains(ready)).then_some(());
+        process.find(ready, is_ready).await.map(|()| process)
     }
 
     /// Stops the server and keeps its data.
@@ -116,15 +188,17 @@ impl DatabaseServer {
 
     /// Carries a statement out, or several, in the database `site`.
     pub fn execute(&self, statement: &str) {
-        self.statement("site", statement);
+        self.execute_in("site", statement);
     }
 
-    fn statement(&self, database: &str, statement: &str) {
+    /// As [`DatabaseServer::execute`], in another database of it.
+    pub fn execute_in(&self, database: &str, statement: &str) {
         let mut client = match self.kind {
             DatabaseKind::Postgres => {
                 let mut client = Command::new(postgres("psql"));
                 client.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", "site", "-d", database, "-h"]);
                 client.arg(self.socket()).args(["-c", statement]);
+                client.args(self.network.map(|network| format!("--port={}", network.port)));
                 client
             }
             DatabaseKind::MariaDb => {
@@ -160,8 +234,27 @@ impl DatabaseServer {
         }
     }
 
+    /// As the gateway names it by this name or address of the machine, with these settings.
+    pub fn url_at(&self, host: &str, settings: &str) -> String {
+        let port = self.network.expect("it is on the network").port;
+        match self.kind {
+            DatabaseKind::Postgres => format!("postgres://site@{host}:{port}/site?{settings}"),
+            DatabaseKind::MariaDb => format!("mysql://root@{host}:{port}/site?{settings}"),
+        }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes a file that the server alone can read.
+    fn keep(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = ids(self.kind.user()) {
+            chown(&path, Some(user), Some(group)).unwrap();
+        }
     }
 
     /// A program that is not run as root.

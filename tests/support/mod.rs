@@ -52,7 +52,7 @@ pub use message::Message;
 pub use metrics::Metrics;
 pub use process::{Finished, Process};
 pub use servers::{environment, server_missing, trial};
-pub use tls::Authority;
+pub use tls::{Authority, Issued};
 pub use tollgate::{Handshake, Tollgate, holds_token, listening};
 pub use upstream::{Reply, Step, Upstream};
 

@@ -245,19 +245,37 @@ pub(crate) async fn outage(database: Database) {
 
 pub(crate) async fn broken(database: Database) {
     let accounts = Accounts::new(database).await;
+    let writes = match database {
+        Database::Sqlite | Database::MariaDb => "does not only read",
+        Database::Postgres => "no query that could be a part of another",
+    };
+    let no_columns = if database == Database::MariaDb { writes } else { "0 columns" };
     let nowhere = "SELECT plan FROM nowhere WHERE user_id = ?";
     for (query, said) in [
         (nowhere, "nowhere"),
         ("SELECT plan FRO accounts WHERE user_id = ?", "syntax error"),
         ("SELECT plan, plan FROM accounts WHERE CAST(user_id AS char(9)) = ?", "2 columns"),
-        ("DELETE FROM accounts WHERE CAST(user_id AS char(9)) = ?", "0 columns"),
+        ("DELETE FROM accounts WHERE CAST(user_id AS char(9)) = ?", no_columns),
+        ("DELETE FROM accounts WHERE CAST(user_id AS char(9)) = ? RETURNING plan", writes),
+        match database {
+            Database::Sqlite => ("REPLACE INTO accounts (plan) VALUES (?) RETURNING plan", writes),
+            // The only kind with such a statement.
+            Database::Postgres => (
+                "WITH gone AS (DELETE FROM accounts WHERE '' <> ? RETURNING plan) SELECT plan FROM gone",
+                writes,
+            ),
+            // The only kind that tells a type beforehand which has no place in a token.
+            Database::MariaDb => {
+                ("SELECT TIMESTAMP('2026-01-01') FROM accounts WHERE user_id = ?", "type datetime")
+            }
+        },
     ] {
         let home: Home = with_claims(json!({ "plan": accounts.claim(query) })).write();
         home.generate_key();
         home.add_user("ada", PASSWORD);
         let check = home.run(&["check"], "");
         let printed = String::from_utf8_lossy(&check.stderr).into_owned();
-        assert_eq!(check.status.code(), Some(2), "{printed}");
+        assert_eq!(check.status.code(), Some(2), "{query}: {printed}");
         let Err(finished) = Tollgate::try_start(home).await else { panic!("{query} is taken") };
         for printed in [printed, finished.lines.join("\n")] {
             let at = printed.find("gateway.yaml:").expect("the place");
@@ -284,34 +302,48 @@ pub(crate) async fn refused(database: Database) {
         Database::MariaDb => "SELECT sleep(600) WHERE '' <> ?",
     };
     let several = format!("SELECT name FROM features WHERE user_id = {}", accounts.id());
-    for (what, query) in [("several rows", several.as_str()), ("no end", endless)] {
-        let gate = accounts.gateway(json!({ "x": accounts.claim(query) })).await;
-        let start = Instant::now();
-        assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}: {:?}", start.elapsed());
+    let many =
+        "SELECT 1 FROM features a, features b, features c, features d, features e, features f WHERE '' <> ?";
+    for (what, query, list) in
+        [("several rows", several.as_str(), false), ("too many rows", many, true), ("no end", endless, false)]
+    {
+        let mut claim = accounts.claim(query);
+        claim["list"] = json!(list);
+        let gate = accounts.gateway(json!({ "x": claim })).await;
+        // What limits a statement limits the next one of its connection too.
+        for _ in 0..2 {
+            let start = Instant::now();
+            assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
+            assert!(start.elapsed() < Duration::from_secs(10), "{what}: {:?}", start.elapsed());
+        }
     }
     let gate = accounts.gateway(json!({ "plan": accounts.of_account("plan") })).await;
     accounts.execute(&format!("UPDATE accounts SET plan = '{}'", "x".repeat(5_000))).await;
     assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
     accounts.execute("UPDATE accounts SET plan = 'gold'").await;
 
-    // What is plainly no query is found before: this is one that writes.
-    let (made, write) = match database {
-        Database::Sqlite => ("SELECT 1", "INSERT INTO features SELECT 3, ?, 1 RETURNING name"),
+    // What does not only read is found before the start, but for what a function comes to do later. SQLite has none.
+    let (reads, writes) = match database {
+        Database::Sqlite => return,
         Database::Postgres => (
-            "CREATE FUNCTION writes() RETURNS text LANGUAGE sql AS \
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'read' $$",
+            "CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS \
              $$ INSERT INTO features VALUES (3, 'written', 1) RETURNING name $$",
-            "SELECT writes() WHERE '' <> ?",
         ),
         Database::MariaDb => (
-            "DELIMITER //\nCREATE FUNCTION writes() RETURNS int MODIFIES SQL DATA \
-             BEGIN INSERT INTO features VALUES (3, 'written', 1); RETURN 1; END//",
-            "SELECT writes() FROM features WHERE '' <> ? LIMIT 1",
+            "CREATE FUNCTION f() RETURNS varchar(9) RETURN 'read'",
+            "DELIMITER //\nCREATE OR REPLACE FUNCTION f() RETURNS varchar(9) MODIFIES SQL DATA \
+             BEGIN INSERT INTO features VALUES (3, 'written', 1); RETURN 'written'; END//",
         ),
     };
-    accounts.execute(made).await;
-    let gate = accounts.gateway(json!({ "x": accounts.claim(write) })).await;
-    assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
+    accounts.execute(reads).await;
+    let gate =
+        accounts.gateway(json!({ "x": accounts.claim("SELECT f() FROM accounts WHERE '' <> ?") })).await;
+    assert_eq!(told(&log_in(&gate, "ada", PASSWORD).await, &["x"]), [json!("read")]);
+    accounts.execute(writes).await;
+    for _ in 0..2 {
+        assert_unavailable(&log_in(&gate, "ada", PASSWORD).await);
+    }
     let count = "SELECT count(*) FROM features WHERE '' <> ?";
     let gate = accounts.gateway(json!({ "features": accounts.claim(count) })).await;
     assert_eq!(told(&log_in(&gate, "ada", PASSWORD).await, &["features"]), [json!(3)], "nothing was written");

@@ -2,9 +2,11 @@
 //! for a few rows of one value each, which keeps the type that its database gives it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 use futures_util::TryStreamExt as _;
+use rusqlite::OpenFlags;
 use serde_json::{Number, Value};
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
@@ -12,8 +14,10 @@ use sqlx::{
     AssertSqlSafe, Column as _, Executor, Row as _, SqlSafeStr as _, Statement as _, TypeInfo as _,
     ValueRef as _,
 };
+use tokio::runtime::Handle;
 
-use super::{CALL_LIMIT, Dialect, Pool, Server, Sql, Statement, current, query};
+use super::{CALL_LIMIT, Dialect, LOCK_LIMIT, Pool, Server, Sql, Statement, current, query};
+use crate::config::Database;
 
 /// More rows than this are asked for by nobody who reads them in a token.
 const MOST_ROWS: usize = 256;
@@ -40,6 +44,10 @@ pub(in crate::store) enum QuestionError {
     Database(#[from] sqlx::Error),
     #[error("it has {0} columns, where one is needed")]
     Columns(usize),
+    #[error("it does not only read")]
+    Writes,
+    #[error("it is no query that could be a part of another: {0}")]
+    NoQuery(sqlx::Error),
     #[error("it gives more than {MOST_ROWS} rows")]
     Rows,
     #[error("it gives a value of the type {0}, which has no place in a token: cast it to a text")]
@@ -80,6 +88,23 @@ impl Dialect {
 }
 
 impl Sql {
+    /// Prepares connections on which nothing is done but [`Sql::judge`] and [`Sql::ask`]. Needs a tokio runtime, which must
+    /// outlive it.
+    ///
+    /// # Errors
+    /// As [`Sql::open`].
+    pub(in crate::store) fn open_for_questions(database: &Database) -> Result<Self, sqlx::Error> {
+        let Database::MySql(url) = database else { return Self::open(database) };
+        // The limit on time has two names. Each server takes the other's for a comment.
+        let limits = format!(
+            "SET SESSION TRANSACTION READ ONLY; SET /*M! max_statement_time = {SERVER_LIMIT} / 1000, */ \
+             /*!50708 max_execution_time = {SERVER_LIMIT}, */ sql_select_limit = {}",
+            MOST_ROWS + 1
+        );
+        let pool = Pool::Server(Server::mysql_limited(url, &limits)?);
+        Ok(Self { shown: database.to_string(), pool })
+    }
+
     /// Which database, for messages.
     pub(in crate::store) fn shown(&self) -> &str {
         &self.shown
@@ -96,18 +121,43 @@ impl Sql {
         let columns = match &self.pool {
             Pool::Sqlite { file, open } => {
                 let mut connection = current(file, open)?.acquire().await?;
-                connection.prepare(text).await?.columns().len()
+                let columns = connection.prepare(text).await?.columns().len();
+                if columns == 1 && !only_reads(file, question.plain.clone()).await? {
+                    return Err(QuestionError::Writes);
+                }
+                columns
             }
             Pool::Server(Server::Postgres(pool)) => {
                 let mut connection = pool.acquire().await?;
                 let columns = connection.prepare(text).await?.columns().len();
                 if columns == 1 {
                     // A statement that writes can't be a part of a query.
-                    connection.prepare(AssertSqlSafe(question.statement.clone()).into_sql_str()).await?;
+                    let statement = AssertSqlSafe(question.statement.clone()).into_sql_str();
+                    connection.prepare(statement).await.map_err(|error| {
+                        match has_code(&error, &["42", "0A"]) {
+                            true => QuestionError::NoQuery(error),
+                            false => error.into(),
+                        }
+                    })?;
                 }
                 columns
             }
-            Pool::Server(Server::MySql(pool)) => pool.acquire().await?.prepare(text).await?.columns().len(),
+            Pool::Server(Server::MySql(pool)) => {
+                let mut connection = pool.acquire().await?;
+                // MariaDB has statements that write and give columns; it looks at them in the session that only reads.
+                let statement =
+                    connection.prepare(text).await.map_err(|error| match has_code(&error, &["25006"]) {
+                        true => QuestionError::Writes,
+                        false => error.into(),
+                    })?;
+                if let [column] = statement.columns() {
+                    let given = column.type_info().name();
+                    if is_packed(given) {
+                        return Err(QuestionError::Type(given.to_owned()));
+                    }
+                }
+                statement.columns().len()
+            }
         };
         if columns == 1 { Ok(()) } else { Err(QuestionError::Columns(columns)) }
     }
@@ -143,15 +193,8 @@ impl Sql {
                     .collect::<Result<Vec<_>, QuestionError>>()?
             }
             Pool::Server(Server::MySql(pool)) => {
-                let mut connection = pool.acquire().await?;
-                // The limit on time has two names. Each server takes the other's for a comment.
-                let limits = format!(
-                    "SET SESSION TRANSACTION READ ONLY; SET /*M! max_statement_time = {SERVER_LIMIT} / 1000, */ \
-                     /*!50708 max_execution_time = {SERVER_LIMIT}, */ sql_select_limit = {}",
-                    MOST_ROWS + 1
-                );
-                sqlx::raw_sql(AssertSqlSafe(limits)).execute(&mut *connection).await?;
-                let rows = query::<sqlx::MySql>(&question.statement, &parameters).fetch(&mut *connection);
+                // Each connection has its limits from its beginning.
+                let rows = query::<sqlx::MySql>(&question.statement, &parameters).fetch(pool);
                 bounded(rows.map_err(QuestionError::from).and_then(async |row| mysql_value(&row))).await?
             }
         };
@@ -160,6 +203,25 @@ impl Sql {
         }
         Ok(found.into_iter().filter(|value| !value.is_null()).collect())
     }
+}
+
+/// Whether the SQLSTATE of an error begins with one of these.
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| codes.iter().any(|begin| code.starts_with(begin)))
+}
+
+/// Whether SQLite would carry a statement out without a change to the file, which sqlx does not tell.
+async fn only_reads(file: &Path, statement: Statement) -> Result<bool, sqlx::Error> {
+    let file = file.to_owned();
+    let looking = Handle::current().spawn_blocking(move || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(file, flags)?;
+        connection.busy_timeout(LOCK_LIMIT)?;
+        Ok::<_, rusqlite::Error>(connection.prepare(&statement)?.readonly())
+    });
+    let looked = looking.await.map_err(std::io::Error::other)?;
+    Ok(looked.map_err(std::io::Error::other)?)
 }
 
 /// One row more than is taken, at most.
@@ -221,16 +283,18 @@ fn mysql_value(row: &MySqlRow) -> Result<Value, QuestionError> {
             Ok(row.try_get_unchecked::<i64, _>(0)?.into())
         }
         "FLOAT" | "DOUBLE" => float(row.try_get_unchecked(0)?, given.to_owned()),
-        // These are packed bits in the answer to a prepared statement.
-        "DATE" | "TIME" | "DATETIME" | "TIMESTAMP" | "YEAR" | "BIT" | "GEOMETRY" => {
-            Err(QuestionError::Type(given.to_owned()))
-        }
+        _ if is_packed(given) => Err(QuestionError::Type(given.to_owned())),
         // Texts, and what is sent as one: decimals, and texts that are compared by their bytes.
         _ => match String::from_utf8(row.try_get_unchecked(0)?) {
             Ok(text) => Ok(text.into()),
             Err(_) => Err(QuestionError::Type(given.to_owned())),
         },
     }
+}
+
+/// Whether MySQL's answer to a prepared statement has a value of this type as bits of its own.
+fn is_packed(given: &str) -> bool {
+    matches!(given, "DATE" | "TIME" | "DATETIME" | "TIMESTAMP" | "YEAR" | "BIT" | "GEOMETRY")
 }
 
 /// JSON has neither infinities nor what is no number.

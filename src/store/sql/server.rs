@@ -46,13 +46,23 @@ impl Server {
     /// A URL that the driver does not take.
     pub(in crate::store) fn postgres(url: &DatabaseUrl) -> Result<Self, sqlx::Error> {
         let options = postgres_options(url)?;
-        Ok(Self::Postgres(pool(PgPoolOptions::new(), POSTGRES_SESSION).connect_lazy_with(options)))
+        let pool = pool(PgPoolOptions::new(), POSTGRES_SESSION.to_owned());
+        Ok(Self::Postgres(pool.connect_lazy_with(options)))
     }
 
     /// As [`Server::postgres`].
     pub(in crate::store) fn mysql(url: &DatabaseUrl) -> Result<Self, sqlx::Error> {
+        Self::mysql_with(url, MYSQL_SESSION.to_owned())
+    }
+
+    /// As [`Server::mysql`], where each connection begins with these statements too.
+    pub(in crate::store) fn mysql_limited(url: &DatabaseUrl, limits: &str) -> Result<Self, sqlx::Error> {
+        Self::mysql_with(url, format!("{MYSQL_SESSION}; {limits}"))
+    }
+
+    fn mysql_with(url: &DatabaseUrl, session: String) -> Result<Self, sqlx::Error> {
         let options = mysql_options(url)?;
-        Ok(Self::MySql(pool(MySqlPoolOptions::new(), MYSQL_SESSION).connect_lazy_with(options)))
+        Ok(Self::MySql(pool(MySqlPoolOptions::new(), session).connect_lazy_with(options)))
     }
 
     /// How statements are written for it.
@@ -152,7 +162,7 @@ where
     done
 }
 
-fn pool<DB: sqlx::Database>(options: PoolOptions<DB>, session: &'static str) -> PoolOptions<DB>
+fn pool<DB: sqlx::Database>(options: PoolOptions<DB>, session: String) -> PoolOptions<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
@@ -169,6 +179,8 @@ where
             })
         })
         .after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(drop) })
+            // Made of fixed words and of numbers.
+            let session = sqlx::raw_sql(AssertSqlSafe(session.clone()));
+            Box::pin(async move { connection.execute(session).await.map(drop) })
         })
 }
