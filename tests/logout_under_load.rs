@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Tollgate, Upstream, config};
+use support::{Tollgate, config};
 use tokio::runtime::{Builder, Runtime};
 
 const PASSWORD: &str = "the-long-password-of-ada";
@@ -82,21 +82,23 @@ enum Way {
 struct Site {
     runtime: Runtime,
     gate: Tollgate,
-    _app: Upstream,
 }
 
 impl Site {
     fn start() -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (gate, app) = runtime.block_on(async {
-            let app = Upstream::echo().await;
+        let gate = runtime.block_on(async {
             let file = config().issuer().set("server.workers", json!(2)).plain_listener();
-            let home = file.route("/*", "local", &app).write();
+            // An application would take a part of the machine that the load needs.
+            let file = file.set("upstreams", json!({ "echo": { "builtin": "echo" } }));
+            let route =
+                json!({ "match": { "path": "/*" }, "auth": { "providers": ["local"] }, "upstream": "echo" });
+            let home = file.push_route(route).write();
             home.generate_key();
             home.add_user("ada", PASSWORD);
-            (Tollgate::start(home).await, app)
+            Tollgate::start(home).await
         });
-        Self { runtime, gate, _app: app }
+        Self { runtime, gate }
     }
 
     /// Logs out under load and checks what came after it. Answers how many requests began in the second before the
