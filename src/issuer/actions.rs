@@ -134,12 +134,11 @@ impl Issuer {
         if token.blacklisted == Blacklisted::Here || token.session().is_some_and(|session| session.ended) {
             return Err(TokenFault::Blacklisted.into());
         }
-        let ending = match self.compatibility {
-            Compatibility::Tollgate if !token.is_foreign() => {
-                living_session(text, &token)?;
-                Some(self.ending(now))
-            }
-            Compatibility::Tollgate | Compatibility::SimpleJwt => None,
+        let ending = if self.requires_session() && !token.is_foreign() {
+            living_session(text, &token)?;
+            Some(self.ending(now))
+        } else {
+            None
         };
         self.end_at_site_first(text, &token, now).await?;
         let told = match (token.session(), &ending) {

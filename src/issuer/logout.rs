@@ -14,7 +14,7 @@ use super::presented::{Blacklisted, RefreshPresented};
 use super::refused::{Refused, TokenFault};
 use super::rotation::living_session;
 use super::session_event::SessionEvent;
-use super::site::of_predecessors;
+use super::site::{Told, of_predecessors};
 use crate::base::{TokenClass, UnixTime};
 use crate::config::Compatibility;
 use crate::jwt::Claims;
@@ -107,6 +107,7 @@ impl Issuer {
         };
         if let Some(user) = token.user().into_id().map(UserId::new) {
             self.sessions_ended(SessionEvent::EndedByLogout, &user, &ended, now);
+            self.end_newer_at_site(&Told::default(), &ended, now).await;
         }
         self.revoke(&[self.revocation_of(token.claims(), token.old().expires_at)], now).await
     }
@@ -147,7 +148,7 @@ impl Issuer {
         if token.blacklisted == Blacklisted::Here {
             return self.session_of_used(text, &token, now).await.map(Leaving::Session);
         }
-        let needs_session = self.compatibility == Compatibility::Tollgate && !token.is_foreign();
+        let needs_session = self.requires_session() && !token.is_foreign();
         if token.session().is_some() || needs_session {
             return Ok(Leaving::Session(living_session(text, &token)?.clone()));
         }

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod ended;
 mod endpoint;
+mod exchange;
 mod fields;
 mod fingerprint;
 mod fresh_claims;
@@ -43,12 +44,13 @@ use tokio::sync::OnceCell;
 
 use self::answer::Granted;
 use self::body::Body;
+use self::exchange::Exchange;
 use self::keys::Keys;
 use self::logout::Extent;
 use self::media_type::{LONGEST, MediaType, latin1};
 use self::mint::Mint;
 use self::refused::Refused;
-use self::site::{Exchange, Site};
+use self::site::Site;
 use self::successor::Successors;
 use self::throttle::Throttle;
 use crate::base::UnixTime;
@@ -356,7 +358,8 @@ fn negotiate(headers: &HeaderMap, format: Option<&str>) -> Result<(), Refused> {
     }
     let takes_ours = accepts.any(|value| {
         let value = latin1(value.as_bytes());
-        let ranges = value.split(',').map(str::trim).filter(|range| (1..=LONGEST).contains(&range.len()));
+        let ranges = value.split(',').map(str::trim);
+        let ranges = ranges.filter(|range| (1..=LONGEST).contains(&range.chars().count()));
         ranges.take(MOST_RANGES).map(MediaType::parse).any(|range| {
             RENDERED.iter().any(|ours| format.is_none_or(|only| only == *ours) && range.overlaps(ours))
         })

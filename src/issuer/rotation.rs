@@ -33,10 +33,8 @@ impl Issuer {
         if let Some(granted) = self.exchange_foreign(text, now).await? {
             return Ok(granted);
         }
-        let mut old = self.look_at_refresh(text, now).await?;
-        if old.blacklisted == Blacklisted::No && self.adopt(text, &old, now).await? {
-            old = self.look_at_refresh(text, now).await?;
-        }
+        let old = self.look_at_refresh(text, now).await?;
+        let old = self.adopted(text, old, now).await?;
         if old.blacklisted != Blacklisted::No {
             return self.repeat(text, &old, now).await;
         }
@@ -115,7 +113,7 @@ impl Issuer {
             access: noted,
             user: user.as_ref(),
             retire: self.blacklist_after_rotation,
-            require_session: self.compatibility == Compatibility::Tollgate,
+            require_session: self.requires_session(),
             now,
         };
         self.show_site(&refresh.text, &refresh.record.jti, user.as_ref(), refresh.record.expires_at, now)
@@ -236,6 +234,11 @@ impl Issuer {
         Ok(())
     }
 
+    /// Whether a refresh token counts only with a living session of ours, however good its signature is.
+    pub(super) fn requires_session(&self) -> bool {
+        self.compatibility == Compatibility::Tollgate
+    }
+
     /// When a session ends, however often it is refreshed.
     pub(super) fn absolute_end(&self, started_at: UnixTime) -> Option<UnixTime> {
         self.rules.lifetime.map(|lifetime| started_at.plus(lifetime))
@@ -254,8 +257,11 @@ impl Issuer {
     ) -> Result<User, Refused> {
         let user = self.users.by_id(session.user.as_str()).await?;
         let user = user.filter(|user| self.may_refresh(user)).ok_or(Refused::Account)?;
-        // A changed password ends what was made by the old one, and a refresh would make a new fingerprint.
-        if let Some(claim) = &self.form.revoke_token_claim {
+        // A changed password ends what was made by the old one, and a refresh would make a new fingerprint. In SimpleJWT's
+        // manner it repeats the old one, and routes are asked.
+        if let Some(claim) = &self.form.revoke_token_claim
+            && self.compatibility == Compatibility::Tollgate
+        {
             let known = user.password.as_ref().map(fingerprint::of);
             let told = members.get(claim).and_then(Value::as_str);
             if told != known.as_deref() {

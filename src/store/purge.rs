@@ -10,14 +10,14 @@ pub(super) const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(86_400);
 pub(super) const AT_ONCE: u32 = 500;
 
 /// Which rows of a table say nothing any more.
-pub(super) struct Leaving {
+pub(super) struct Expiring {
     pub(super) table: &'static str,
     pub(super) key: &'static str,
     /// Each `?` in it stands for the time before which things must have expired.
     pub(super) condition: &'static str,
 }
 
-impl Leaving {
+impl Expiring {
     /// How many values the condition takes.
     pub(super) fn places(&self) -> usize {
         self.condition.matches('?').count()
@@ -25,14 +25,14 @@ impl Leaving {
 }
 
 /// A session's row stays as long as any of its tokens could be good: with it goes the knowledge that it was ended.
-pub(super) const LEAVING: [Leaving; 6] = [
-    Leaving { table: "revocations", key: "number", condition: "expires_at < ?" },
-    Leaving { table: "blacklist", key: "jti", condition: "expires_at < ?" },
-    Leaving { table: "access_tokens", key: "jti", condition: "expires_at < ?" },
-    Leaving { table: "refresh_tokens", key: "jti", condition: "expires_at < ?" },
-    Leaving { table: "login_networks", key: "digest", condition: "known_until < ?" },
+pub(super) const LEAVING: [Expiring; 6] = [
+    Expiring { table: "revocations", key: "number", condition: "expires_at < ?" },
+    Expiring { table: "blacklist", key: "jti", condition: "expires_at < ?" },
+    Expiring { table: "access_tokens", key: "jti", condition: "expires_at < ?" },
+    Expiring { table: "refresh_tokens", key: "jti", condition: "expires_at < ?" },
+    Expiring { table: "login_networks", key: "digest", condition: "known_until < ?" },
     // The rows of its tokens go before it, a few at a time too.
-    Leaving {
+    Expiring {
         table: "sessions",
         key: "sid",
         condition: "ends_at < ? AND access_ends_at < ? \

@@ -10,7 +10,7 @@ use crate::base::{Secret, UnixTime};
 pub trait Sessions: Send + Sync + 'static {
     /// Records a login. With `most` it ends the user's oldest sessions, so that no more than that many are left. With
     /// `replaces` it blacklists that token; [`StoreError::Conflict`](super::StoreError::Conflict) if it stands there already,
-    /// and nothing is recorded.
+    /// or if one has the `jti` of the refresh token, and nothing is recorded.
     fn start_session<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Ended>;
 
     /// What is known about a refresh token.

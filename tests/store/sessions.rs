@@ -225,10 +225,10 @@ async fn the_oldest_sessions_end_for_a_new_one(kind: &Kind) {
 async fn a_session_in_place_of_a_token(kind: &Kind) {
     let place = kind.place();
     let store = place.open().await;
-    let start = async |sid: &str, old_jti: &str| {
+    let begin = async |sid: &str, jti: &str, replaces: Option<&str>| {
         let session = NewSession { sid: sid.to_owned(), user: ada(), started_at: NOW };
-        let refresh = token(&format!("j-{sid}"));
-        let replaces = Some(old(old_jti));
+        let refresh = token(jti);
+        let replaces = replaces.map(old);
         let login = Login {
             session: &session,
             refresh: &refresh,
@@ -239,6 +239,7 @@ async fn a_session_in_place_of_a_token(kind: &Kind) {
         };
         store.start_session(&login).await
     };
+    let start = async |sid: &str, old_jti: &str| begin(sid, &format!("j-{sid}"), Some(old_jti)).await;
     store.blacklist(old("ended"), None).await.unwrap();
     let begun = start("s1", "old").await.unwrap();
     assert_eq!(begun, Ended::default());
@@ -249,6 +250,8 @@ async fn a_session_in_place_of_a_token(kind: &Kind) {
         let refused = start(sid, old_jti).await;
         assert!(matches!(refused, Err(StoreError::Conflict)), "{why}: {refused:?}");
     }
+    let refused = begin("s2", "j-s1", None).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "a token that has a session: {refused:?}");
     assert!(!is_blacklisted(&*store, "unused").await);
     assert_eq!(store.session("s2").await.unwrap(), None);
     assert_eq!(store.refresh_state("j-s2").await.unwrap().record, None);

@@ -93,8 +93,21 @@ pub struct DatabaseUrl {
     pub shown: String,
     /// Whether it says itself how the connection is encrypted (`sslmode`, `ssl-mode`).
     pub says_tls: bool,
+    /// The files that it names for TLS.
+    pub tls_files: DatabaseTlsFiles,
     /// Whether the server is on this machine: a loopback address, `localhost`, a socket.
     pub is_local: bool,
+}
+
+/// Files of PEM that a database's URL names.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseTlsFiles {
+    /// `sslrootcert`, `ssl-ca`: the authority by which the server's certificate is good.
+    pub authority: Option<PathBuf>,
+    /// `sslcert`, `ssl-cert`: the gateway's own certificate.
+    pub certificate: Option<PathBuf>,
+    /// `sslkey`, `ssl-key`: its key.
+    pub key: Option<PathBuf>,
 }
 
 impl fmt::Display for Database {

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 use crate::base::Secret;
 
 use super::mistake::MistakeKind;
-use super::model::{Database, DatabaseUrl, Users};
+use super::model::{Database, DatabaseTlsFiles, DatabaseUrl, Users};
 use super::walk::Node;
 use super::written::Value;
 
@@ -78,10 +78,11 @@ pub(super) fn database(node: &Node<'_>) -> Option<Database> {
     if name.is_empty() || name.contains('/') {
         return node.expected(DATABASE);
     }
-    let setting = |name: &str| {
+    let last_of = |names: &[&str]| {
         let settings = query.split('&').filter_map(|setting| setting.split_once('='));
-        settings.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
+        settings.filter(|(key, _)| names.contains(key)).map(|(_, value)| value).next_back()
     };
+    let setting = |name: &str| last_of(&[name]);
     let host_is_local = |host: &str| {
         let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let bare = bare.map_or(host, |(host, _)| host).trim_matches(['[', ']']);
@@ -99,8 +100,17 @@ pub(super) fn database(node: &Node<'_>) -> Option<Database> {
         (None, None) => host_is_local(host),
     };
     let shown = format!("{scheme}://{host}/{name}");
-    let says_tls = setting("sslmode").or_else(|| setting("ssl-mode")).is_some();
-    let url = DatabaseUrl { url: Secret::new(filled.text.as_str()), shown, says_tls, is_local };
+    let says_tls = last_of(&["sslmode", "ssl-mode"]).is_some();
+    let file = |names: &[&str]| {
+        let path = percent_decode_str(last_of(names)?).decode_utf8_lossy();
+        Some(node.reader().beside(&path))
+    };
+    let tls_files = DatabaseTlsFiles {
+        authority: file(&["sslrootcert", "ssl-root-cert", "sslca", "ssl-ca"]),
+        certificate: file(&["sslcert", "ssl-cert"]),
+        key: file(&["sslkey", "ssl-key"]),
+    };
+    let url = DatabaseUrl { url: Secret::new(filled.text.as_str()), shown, says_tls, tls_files, is_local };
     match scheme {
         "postgres" | "postgresql" => Some(Database::Postgres(url)),
         "mysql" | "mariadb" => Some(Database::MySql(url)),

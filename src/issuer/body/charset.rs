@@ -190,5 +190,20 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn utf_16_is_read_as_it_was_written(text: String, noise: Vec<u8>) {
+            let written = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<_>>();
+            let (little, big) = (written(u16::to_le_bytes), written(u16::to_be_bytes));
+            let marked = [b"\xff\xfe", &*little].concat();
+            for (charset, bytes) in
+                [(Charset::Utf16Le, &little), (Charset::Utf16Be, &big), (Charset::Utf16, &marked)]
+            {
+                prop_assert_eq!(&charset.decode(bytes).unwrap(), &text);
+            }
+            for charset in [Charset::Utf16, Charset::Utf16Le, Charset::Utf16Be] {
+                let _ = charset.decode(&noise);
+            }
+        }
     }
 }

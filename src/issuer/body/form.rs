@@ -45,6 +45,7 @@ fn decoded(text: &str, charset: Charset) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn expected(pairs: &[(&str, &str)]) -> Vec<(String, Input)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect()
@@ -63,5 +64,19 @@ mod tests {
         assert_eq!(parse(b"a=\xe9%c3%a9", Charset::Utf8), expected(&[("a", "éé")]));
         assert_eq!(parse(b"a=\xe9", Charset::Utf8), expected(&[("a", "é")]));
         assert_eq!(parse("a=é%C3%A9".as_bytes(), Charset::Utf8), expected(&[("a", "éé")]));
+    }
+
+    proptest! {
+        #[test]
+        fn reads_whatever_comes_in_any_charset(body: Vec<u8>, pairs in "([a&=+%é]|%[0-9a-f]{2}){0,40}") {
+            for charset in [
+                Charset::Utf8, Charset::Utf8Signed, Charset::Ascii, Charset::Latin1, Charset::Utf16, Charset::Utf16Le,
+                Charset::Utf16Be,
+            ] {
+                parse(&body, charset);
+                let most = pairs.split('&').filter(|pair| !pair.is_empty()).count();
+                prop_assert_eq!(parse(pairs.as_bytes(), charset).len(), most);
+            }
+        }
     }
 }

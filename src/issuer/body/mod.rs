@@ -63,7 +63,7 @@ impl Body {
         }
         let named = headers.get(CONTENT_TYPE).map(|value| latin1(value.as_bytes())).unwrap_or_default();
         let media_type = MediaType::parse(&named);
-        let takes = |ours: &str| named.len() <= LONGEST && media_type.overlaps(ours);
+        let takes = |ours: &str| named.chars().count() <= LONGEST && media_type.overlaps(ours);
         let charset = Charset::named(media_type.parameter("charset"));
         if takes(MEDIA_TYPES[0]) {
             return match json::parse(body, charset)

@@ -40,8 +40,9 @@ fn steps(dialect: Dialect) -> Migrator {
 pub(super) async fn run(tables: &Arc<Tables>, unanswered: Unanswered) -> Result<(), OpenError> {
     match (migrate(Arc::clone(tables)).await, unanswered) {
         (Err(OpenError::Store(error)), Unanswered::Wait) => {
-            tracing::warn!("{}", with_causes(&error));
-            Handle::current().spawn(until_done(Arc::downgrade(tables), error.to_string()));
+            let why = with_causes(&error);
+            tracing::warn!("{why}");
+            Handle::current().spawn(until_done(Arc::downgrade(tables), why));
             Ok(())
         }
         (done, _) => done,
@@ -60,9 +61,9 @@ async fn until_done(tables: std::sync::Weak<Tables>, mut told: String) {
                 return;
             }
             Err(error) => {
-                let why = error.to_string();
+                let why = with_causes(&error);
                 if why != told {
-                    tracing::warn!("{}", with_causes(&error));
+                    tracing::warn!("{why}");
                     told = why;
                 }
             }

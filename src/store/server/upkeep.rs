@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ServerStore;
 use crate::base::{Secret, UnixTime};
-use crate::store::purge::{AT_ONCE, KEPT_AFTER_EXPIRY, LEAVING, Leaving};
+use crate::store::purge::{AT_ONCE, Expiring, KEPT_AFTER_EXPIRY, LEAVING};
 use crate::store::sql::Dialect;
 
 /// Removes a few rows of each table, each in a transaction of its own, so that nobody waits long for it.
@@ -13,7 +13,7 @@ pub(super) async fn purge(store: &ServerStore, now: UnixTime) -> Result<u64, sql
     let mut link = store.link().await?;
     let mut removed = 0;
     for leaving in LEAVING {
-        let Leaving { table, key, condition } = leaving;
+        let Expiring { table, key, condition } = leaving;
         let statement = match link.dialect() {
             // A statement that deletes reads what is there now, and not a state from before it waited.
             Dialect::MySql => format!("DELETE FROM {table} WHERE {condition} LIMIT {AT_ONCE}"),

@@ -3,14 +3,14 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, params, params_from_iter};
 
 use crate::base::{Secret, UnixTime};
-use crate::store::purge::{AT_ONCE, KEPT_AFTER_EXPIRY, LEAVING, Leaving};
+use crate::store::purge::{AT_ONCE, Expiring, KEPT_AFTER_EXPIRY, LEAVING};
 
 /// Removes a few rows of each table.
 pub(super) fn purge(writer: &Connection, now: UnixTime) -> Result<u64> {
     let before = now.minus(KEPT_AFTER_EXPIRY).0;
     let mut removed = 0;
     for leaving in LEAVING {
-        let Leaving { table, key, condition } = leaving;
+        let Expiring { table, key, condition } = leaving;
         let statement = format!(
             "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {AT_ONCE})"
         );
