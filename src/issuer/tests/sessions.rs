@@ -197,13 +197,18 @@ async fn a_logout_everywhere_ends_all_sessions_of_that_user_and_a_new_login_is_g
             NewUser { username: "grace".to_owned(), password: grace, attributes: UserAttributes::default() };
         site.issuer.own_users().add_user(&grace, NOW).await.unwrap();
         let (grace, _) = pair(&site.login_with("grace", PASSWORD).await);
-        let sessions = [site.login().await, site.login().await, site.login().await];
-        assert_eq!(site.logout(LOGOUT_ALL, json!({"refresh": sessions[0].1})).await.status, 200);
-        for (access, refresh) in &sessions {
-            assert!(!site.takes(access));
-            assert_eq!(site.refresh(refresh).await.status, 401);
+        for way in ["refresh", "predecessor"] {
+            let (first_access, first) = site.login().await;
+            let sessions = [pair(&site.refresh(&first).await), site.login().await, site.login().await];
+            let shown = if way == "refresh" { &sessions[0].1 } else { &first };
+            assert_eq!(site.logout(LOGOUT_ALL, json!({"refresh": shown})).await.status, 200, "{way}");
+            assert!(!site.takes(&first_access), "{way}");
+            for (access, refresh) in &sessions {
+                assert!(!site.takes(access), "{way}");
+                assert_eq!(site.refresh(refresh).await.status, 401, "{way}");
+            }
+            assert!(site.takes(&grace), "{way}");
         }
-        assert!(site.takes(&grace));
         let (access, refresh) = site.login().await;
         assert!(site.takes(&access));
         pair(&site.refresh(&refresh).await);
