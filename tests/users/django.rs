@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::suite::{PASSWORD, Place, claims, gateway, log_in, run, started};
-use crate::support::{self, DatabaseKind, DatabaseServer, Tollgate};
+use crate::support::{self, DatabaseKind, DatabaseServer, Tollgate, Upstream};
 
 /// Where the site keeps its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +309,10 @@ pub(crate) async fn shut_out(database: Database) {
         let of_site = if model == "auth.User" { Vec::new() } else { member() };
         let names = ["ada@example.com", "bob@example.com"];
         site.make(&json!(names.map(|name| json!({ "name": name, "password": PASSWORD, "hasher": "md5" }))));
-        let config = gateway(site.users(&of_site)).set("issuer.user_poll_interval", json!("1s"));
+        let app = Upstream::echo().await;
+        let config = gateway(site.users(&of_site))
+            .set("issuer.user_poll_interval", json!("1s"))
+            .route("/*", "local", &app);
         let gate = started(config).await;
         let mut logins = Vec::new();
         for name in names {
@@ -321,18 +324,25 @@ pub(crate) async fn shut_out(database: Database) {
             let body = json!({ "token": logins[login]["access"] });
             gate.post("/api/token/verify/").json(body).await.status
         };
+        let get = async |login: usize| {
+            let access = logins[login]["access"].as_str().unwrap();
+            gate.get("/orders").bearer(access).await.status.as_u16()
+        };
         assert_eq!(verify(0).await, 200);
+        // The second of each finds the token in the cache.
+        assert_eq!([get(0).await, get(0).await, get(1).await, get(1).await], [200; 4]);
         match model {
             "auth.User" => site.django(&["set", names[0], "is_active", "false"]),
             _ => site.django(&["remove", names[0]]),
         };
         let ended = async {
-            while verify(0).await == 200 {
+            while get(0).await == 200 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(10), ended).await.expect("looked for every second");
-        assert_eq!(verify(1).await, 200, "the other stays");
+        assert_eq!((get(0).await, verify(0).await == 200), (401, false));
+        assert_eq!((get(1).await, verify(1).await), (200, 200.try_into().unwrap()), "the other stays");
         if model == "auth.User" {
             site.django(&["set", names[0], "is_active", "true"]);
         }
