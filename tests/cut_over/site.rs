@@ -120,17 +120,25 @@ fn seen(answers: &[Answer]) -> Vec<(u16, Value)> {
 pub(crate) async fn a_thousand_sessions_go_over_and_back() {
     let site = Site::new();
     site.run(&["make", "20"], &[]);
-    let issued = site.issue(1_000);
+    // A thousand, and twice ten that end on the way.
+    let issued = site.issue(1_020);
     let (ended_there, alive) = issued.split_at(10);
     assert!(site.post("blacklist", ended_there).iter().all(|(status, _)| *status == 200));
+
+    // Of none of the sessions that are counted below.
+    let (_, pair_there) = &site.post("refresh", &site.issue(1))[0];
+    let access_there = pair_there["access"].as_str().unwrap();
 
     // The cut-over.
     let app = Upstream::echo().await;
     let gate = site.gateway(&app).await;
     let connection = gate.client(Protocol::Http2).connect().await;
+    assert_eq!(connection.get("/orders").bearer(access_there).await.status, 200);
     assert_blacklisted(&seen(&post(&connection, "refresh", ended_there).await));
-    let taken_over = renewed(&post(&connection, "refresh", alive).await);
-    assert_eq!(taken_over.len(), 990);
+    let answers = post(&connection, "refresh", alive).await;
+    let taken_over = renewed(&answers);
+    assert_eq!(taken_over.len(), 1_010);
+    let access_here = answers[1_009].json()["access"].as_str().unwrap().to_owned();
     assert_blacklisted(&seen(&post(&connection, "refresh", &alive[..10]).await));
     let (ended_here, alive_here) = taken_over.split_at(10);
     for answer in post(&connection, "blacklist", ended_here).await {
@@ -141,11 +149,14 @@ pub(crate) async fn a_thousand_sessions_go_over_and_back() {
     // The roll-back.
     drop(connection);
     gate.stop().await;
+    let shown = site.run(&["show"], &[access_here.clone(), format!("{access_here}x")]);
+    let shown: Vec<u16> = serde_json::from_value(shown).unwrap();
+    assert_eq!(shown, [200, 401]);
     for ended in [ended_there, ended_here, alive] {
         assert_blacklisted(&site.post("refresh", ended));
     }
     let back = site.post("refresh", alive_here);
-    assert_eq!(back.len(), 980);
+    assert_eq!(back.len(), 1_000);
     for (status, body) in back {
         assert_eq!(status, 200, "{body}");
     }

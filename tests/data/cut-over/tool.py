@@ -4,6 +4,7 @@ tool.py make USERS         makes the tables and so many users
 tool.py issue COUNT        prints COUNT refresh tokens, of all users in turn
 tool.py refresh < TOKENS   posts each of a JSON list, and prints what the view answers: [[status, body]]
 tool.py blacklist < TOKENS likewise
+tool.py show < TOKENS      shows each to a view that asks for an access token, and prints what it answers: [status]
 """
 
 import json
@@ -39,10 +40,17 @@ def post(path):
     print(json.dumps([[answer.status_code, answer.json()] for answer in answers]))
 
 
+def show():
+    client = APIClient()
+    answers = [client.get("/orders/", HTTP_AUTHORIZATION=f"Bearer {token}") for token in json.load(sys.stdin)]
+    print(json.dumps([answer.status_code for answer in answers]))
+
+
 commands = {
     "make": make,
     "issue": issue,
     "refresh": lambda: post("/api/token/refresh/"),
     "blacklist": lambda: post("/api/token/blacklist/"),
+    "show": show,
 }
 commands[sys.argv[1]](*sys.argv[2:])
