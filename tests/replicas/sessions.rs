@@ -84,11 +84,19 @@ pub(crate) async fn replicas_agree(kind: DatabaseKind) {
     assert_eq!(claims(&second.access), claims(&again.access));
     assert_eq!(status(&there, &second.access).await, 200);
 
-    let everywhere = here.post("/api/token/logout/all/").bearer(&second.access).await;
-    assert_eq!(everywhere.status, 200, "{}", everywhere.text());
-    let took = until_refused(&there, &second.access).await;
-    // A second, and what a busy machine adds.
-    assert!(took < Duration::from_millis(2_000), "{took:?}");
-    assert_eq!(refresh(&there, &again.refresh).await.status, 401);
-    login(&there).await;
+    let (mut access, mut last) = (second.access, again.refresh);
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        assert_eq!(status(&there, &access).await, 200);
+        let everywhere = here.post("/api/token/logout/all/").bearer(&access).await;
+        assert_eq!(everywhere.status, 200, "{}", everywhere.text());
+        let took = until_refused(&there, &access).await;
+        // A second, and what a busy machine adds.
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        quickest = quickest.min(took);
+        assert_eq!(refresh(&there, &last).await.status, 401);
+        let next = login(&there).await;
+        (access, last) = (next.access, next.refresh);
+    }
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
