@@ -52,7 +52,7 @@ struct Table {
     version: Version,
     by_name: HashMap<String, User>,
     by_id: HashMap<String, String>,
-    /// Whose hash a name that is not there is compared with.
+    /// The hash that a name that is not there is compared with.
     decoy: Option<PasswordHash>,
 }
 
@@ -160,7 +160,7 @@ fn read(path: &Path) -> Result<Table, Unreadable> {
     let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
     let users = if is_yaml { yaml(&text)? } else { htpasswd(&text)? };
     let mut table = Table { version: Version::of(&metadata), ..Table::default() };
-    table.decoy = users.first().and_then(|user| user.password.clone());
+    table.decoy = PasswordHash::dearest(users.iter().filter_map(|user| user.password.as_ref())).cloned();
     for user in users {
         let (id, name) = (user.id.as_str().to_owned(), user.username.clone());
         if table.by_id.insert(id.clone(), name.clone()).is_some() {
@@ -298,6 +298,25 @@ mod tests {
         assert_eq!(names(&file).await, ["ada", "grace"]);
         let ada = file.user_by_name("ada").await.unwrap().unwrap();
         assert_eq!(ada.password.unwrap().as_stored(), "$2y$05$hash:with:colons");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_there_costs_as_much_as_the_dearest_hash_of_the_file() {
+        let bcrypt = |cost: &str| format!("$2y${cost}${}", ".".repeat(53));
+        let argon2 = |costs: &str| format!("$argon2id$v=19${costs},p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA");
+        let (quick, slow) = (argon2("m=8,t=1"), argon2("m=19456,t=2"));
+        for (hashes, dearest) in [
+            (vec![bcrypt("05"), bcrypt("12"), bcrypt("06")], bcrypt("12")),
+            (vec![bcrypt("04"), slow.clone(), quick.clone()], slow.clone()),
+            (vec![quick, bcrypt("12"), slow], bcrypt("12")),
+            (vec!["{SHA}unreadable".to_owned(), bcrypt("04")], bcrypt("04")),
+        ] {
+            let lines = hashes.iter().enumerate().map(|(number, hash)| format!("user-{number}:{hash}\n"));
+            let place = Place::new("htpasswd", &lines.collect::<String>());
+            let file = UserFile::open(&place.path()).await.unwrap();
+            let Scheme::File(decoy) = file.scheme() else { panic!("of a file") };
+            assert_eq!(decoy.as_stored(), dearest);
+        }
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use self::encoded::Encoded;
 pub use self::scheme::Scheme;
 
 use crate::base::Secret;
@@ -30,6 +31,14 @@ impl PasswordHash {
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text)
+    }
+
+    /// Of those that a file may hold, the one that takes the longest to compare with, by its parameters. Those that
+    /// can't be read are passed over.
+    #[must_use]
+    pub fn dearest<'a>(hashes: impl Iterator<Item = &'a Self>) -> Option<&'a Self> {
+        let read = |hash: &'a Self| Some((Encoded::read(hash.as_stored())?.work(), hash));
+        hashes.filter_map(read).max_by_key(|(work, _)| *work).map(|(_, hash)| hash)
     }
 
     /// What a database keeps.

@@ -9,7 +9,7 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::encoded::{Encoded, Hmac, pbkdf2_of, scrypt_of, sha256_hex};
+use super::encoded::{self, Encoded, Hmac, pbkdf2_of, scrypt_of, sha256_hex};
 use super::{PasswordHash, Verdict};
 use crate::config::{DjangoHasher, DjangoPasswords};
 
@@ -33,7 +33,8 @@ pub enum Scheme {
     Own,
     /// Django's: those of its hashers that are named, of which the first makes new hashes.
     Django(Arc<DjangoPasswords>),
-    /// A file: argon2 as a PHC string or bcrypt, never rewritten. Who is not in it costs as much as this hash.
+    /// A file: argon2 as a PHC string or bcrypt, never rewritten. Who is not in it costs as much as this hash, the
+    /// [dearest](PasswordHash::dearest) in it.
     File(PasswordHash),
 }
 
@@ -86,9 +87,18 @@ impl Scheme {
         }
     }
 
-    /// A wrong password for a hash of fewer iterations than usual takes as long as one for a usual hash.
+    /// A wrong password for a hash of fewer iterations than usual takes as long as one for a usual hash, and in a file
+    /// about as long as one for the dearest hash.
     fn spend_the_rest(&self, encoded: &Encoded, password: &[u8]) {
-        let Self::Django(passwords) = self else { return };
+        let passwords = match self {
+            Self::Own => return,
+            Self::File(_) => {
+                let dearest = self.decoy().map_or(0, |decoy| decoy.work());
+                encoded::spend(dearest.saturating_sub(encoded.work()));
+                return;
+            }
+            Self::Django(passwords) => passwords,
+        };
         let Encoded::Pbkdf2 { hmac, iterations, salt, .. } = encoded else { return };
         let rest = passwords.iterations.get().saturating_sub(iterations.get());
         if let Some(rest) = NonZeroU32::new(rest).filter(|_| self.is_preferred(encoded)) {

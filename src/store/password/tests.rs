@@ -4,7 +4,6 @@ use std::task::{Context, Waker};
 
 use serde_json::Value;
 
-use super::encoded::Encoded;
 use super::*;
 use crate::config::{DjangoHasher, DjangoPasswords};
 
@@ -210,6 +209,31 @@ fn nobody_takes_as_long_as_a_wrong_password() {
     for stored in ["!", "", "pbkdf2_sha256$1000$salt", cheap.as_stored()] {
         let took = fastest(stored);
         assert!(took * 3 > wrong, "{stored:?}: {took:?} against {wrong:?}");
+    }
+}
+
+#[test]
+fn in_a_file_a_wrong_password_for_a_cheap_hash_takes_as_long_as_for_the_dearest() {
+    let argon2 = |costs: &str| format!("$argon2id$v=19${costs},p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA");
+    let bcrypt = |cost: &str| format!("$2y${cost}${}", ".".repeat(53));
+    for (dear, cheap) in [
+        (argon2("m=19456,t=4"), bcrypt("04")),
+        (bcrypt("11"), argon2("m=8,t=1")),
+        (bcrypt("11"), bcrypt("10")),
+        (argon2("m=19456,t=4"), argon2("m=19456,t=2")),
+    ] {
+        let scheme = Scheme::File(PasswordHash::from_stored(dear.clone()));
+        let fastest = |stored: &str| {
+            let once = || {
+                let start = std::time::Instant::now();
+                assert!(!is_right(&scheme.compare(b"y", stored)));
+                start.elapsed()
+            };
+            (0..5).map(|_| once()).min().unwrap()
+        };
+        let (dear_took, cheap_took) = (fastest(&dear), fastest(&cheap));
+        assert!(cheap_took * 5 > dear_took * 3, "{cheap}: {cheap_took:?} against {dear_took:?} of {dear}");
+        assert!(dear_took * 2 > cheap_took, "{cheap}: {cheap_took:?} against {dear_took:?} of {dear}");
     }
 }
 
