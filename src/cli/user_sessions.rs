@@ -42,7 +42,8 @@ pub(super) async fn list(issuer: &Issuer, whom: &Whom) -> Result<(), Failure> {
     let sessions = store.sessions_of(&user, now).await.map_err(|error| Failure::of(&error))?;
     for session in &sessions {
         let (age, left) = (now.since(session.started_at), session.ends_at.since(now));
-        println!("{}  began {age:?} ago, ends in {left:?} unless it is refreshed", session.sid);
+        let (age, left) = (age.as_secs(), left.as_secs());
+        println!("{}  began {age}s ago, ends in {left}s unless it is refreshed", session.sid);
     }
     if sessions.is_empty() {
         println!("no session");
