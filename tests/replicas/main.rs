@@ -132,8 +132,9 @@ fn main() -> ExitCode {
         });
     }
     let missing = server_missing(DatabaseKind::Postgres.program());
-    let name = "requests_of_one_user_at_once_ask_the_store_once_unless_each_must";
-    trials.push(trial(name, missing.as_deref(), || block_on(user_check::one_question_for_all_of_one_user())));
+    trials.push(trial("requests_of_one_user_at_once_ask_the_store_once", missing.as_deref(), || {
+        block_on(user_check::one_question_for_all_of_one_user());
+    }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
